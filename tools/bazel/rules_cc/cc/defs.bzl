@@ -1,0 +1,9 @@
+"""Re-exports Bazel's native C++ rules: Debian's newer rules_cc does not load in this Bazel."""
+
+cc_library = native.cc_library
+cc_binary = native.cc_binary
+cc_test = native.cc_test
+cc_import = native.cc_import
+cc_proto_library = native.cc_proto_library
+cc_toolchain = native.cc_toolchain
+cc_toolchain_suite = native.cc_toolchain_suite
