@@ -25,7 +25,8 @@ absl::Status Invalid(absl::string_view text, absl::string_view why) {
 
 absl::StatusOr<IpAddress> IpAddress::Parse(absl::string_view text) {
   if (text.empty() || text.size() >= kLongestLiteral) return Invalid(text, "wrong length");
-  if (text.find('%') != absl::string_view::npos) return Invalid(text, "scoped literals are refused");
+  if (text.find('%') != absl::string_view::npos)
+    return Invalid(text, "scoped literals are refused");
   char copy[kLongestLiteral] = {};
   std::memcpy(copy, text.data(), text.size());
   if (std::strlen(copy) != text.size()) return Invalid(text, "it contains a NUL");
@@ -87,9 +88,9 @@ absl::StatusOr<Address> Address::Parse(absl::string_view text) {
     return Invalid(text, "IPv6 goes in brackets, as in [::1]:80");
   }
   uint32_t port = 0;
-  const bool digits = !port_text.empty() && port_text.size() <= 5 &&
-                      std::all_of(port_text.begin(), port_text.end(),
-                                  [](char c) { return c >= '0' && c <= '9'; });
+  const bool digits =
+      !port_text.empty() && port_text.size() <= 5 &&
+      std::all_of(port_text.begin(), port_text.end(), [](char c) { return c >= '0' && c <= '9'; });
   if (!digits || !absl::SimpleAtoi(port_text, &port) || port > 65535) {
     return Invalid(text, "the port is not a number from 0 to 65535");
   }

@@ -1,5 +1,6 @@
-// IP addresses and transport addresses: the vocabulary in which both the control plane and the proxy
-// name workloads and services. Values: cheap to copy, hashable, no allocation, no system call.
+// IP addresses and transport addresses: the vocabulary in which both the control plane and the
+// proxy name workloads and services. Values: cheap to copy, hashable, no allocation, no system
+// call.
 #ifndef COUNTERSIGN_API_NET_ADDRESS_H_
 #define COUNTERSIGN_API_NET_ADDRESS_H_
 
@@ -14,14 +15,15 @@
 
 namespace countersign::net {
 
-// An IPv4 or IPv6 address. IPv4-mapped IPv6 addresses (RFC 4291, section 2.5.5.2) are held as the IPv4
-// address that they mean, so that one peer has one name whatever socket family it was seen through.
-// The default value is 0.0.0.0.
+// An IPv4 or IPv6 address. IPv4-mapped IPv6 addresses (RFC 4291, section 2.5.5.2) are held as the
+// IPv4 address that they mean, so that one peer has one name whatever socket family it was seen
+// through. The default value is 0.0.0.0.
 class IpAddress {
  public:
   IpAddress() = default;
 
-  // Text form: dotted quad or RFC 4291 IPv6, without brackets. Scoped literals (`fe80::1%eth0`) are refused.
+  // Text form: dotted quad or RFC 4291 IPv6, without brackets. Scoped literals (`fe80::1%eth0`) are
+  // refused.
   static absl::StatusOr<IpAddress> Parse(absl::string_view text);
   // `bytes` in network order.
   static IpAddress V4(const std::array<uint8_t, 4>& bytes);

@@ -15,8 +15,9 @@ TEST(AddressTest, MappedIpv6IsTheIpv4AddressItMeans) {
 }
 
 TEST(AddressTest, RefusesWhatIsNotAnAddress) {
-  for (const char* text : {"", ":", "10.0.0.1", "10.0.0.1:", "10.0.0.1:65536", "10.0.0.1:+1", "::1:80",
-                           "[10.0.0.1]:80", "[fe80::1%eth0]:80", "10.0.0:80", "a.b:1", "[::1:80"}) {
+  for (const char* text :
+       {"", ":", "10.0.0.1", "10.0.0.1:", "10.0.0.1:65536", "10.0.0.1:+1", "::1:80",
+        "[10.0.0.1]:80", "[fe80::1%eth0]:80", "10.0.0:80", "a.b:1", "[::1:80"}) {
     EXPECT_FALSE(Address::Parse(text).ok()) << text;
   }
   EXPECT_FALSE(IpAddress::Parse(absl::string_view("10.0.0.1\0", 9)).ok());

@@ -1,0 +1,96 @@
+// One event loop and all that it owns: accept sockets, connections, pools, counters.
+#ifndef COUNTERSIGN_PROXY_SERVER_WORKER_H_
+#define COUNTERSIGN_PROXY_SERVER_WORKER_H_
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "api/net/address.h"
+#include "proxy/config/discovery.h"
+#include "proxy/identity/secret_snapshot.h"
+#include "proxy/stats/registry.h"
+
+namespace countersign::server {
+
+// A listener without netfilter: what connects to `listen` is treated as captured on its way to
+// `destination`.
+struct Forward {
+  net::Address listen;
+  net::Address destination;
+};
+
+struct WorkerOptions {
+  // One address per family for each of the capture and tunnel ports; an empty list turns that
+  // listener off.
+  std::vector<net::Address> outbound_listen;  // 15001
+  std::vector<net::Address> inbound_listen;   // 15006
+  std::vector<net::Address> hbone_listen;     // 15008
+  std::vector<Forward> forwards;
+  std::vector<net::Address> admin_listen;          // refused as a destination (loops)
+  std::chrono::milliseconds hold_timeout{10'000};  // waiting for identity or configuration
+  uint32_t max_held_connections = 1024;
+  uint32_t max_connections =
+      65'536;  // of this worker, both directions; beyond it the newest is refused
+  std::chrono::milliseconds handshake_timeout{10'000};
+  uint32_t max_streams_per_tunnel = 100;
+  std::string workload;  // this proxy's own names, for metrics
+  std::string workload_namespace;
+};
+
+// A line of /connections.
+struct ConnectionInfo {
+  uint64_t id = 0;
+  bool inbound = false;
+  std::string downstream;   // address
+  std::string destination;  // original destination
+  std::string upstream;     // address of the endpoint, tunnel included
+  std::string peer_id;      // SPIFFE ID, empty for plaintext
+  std::string peer_serial;  // hex
+  int64_t peer_expires_unix = 0;
+  std::string security;  // mutual_tls | none
+  std::string state;     // held | connecting | open | draining
+  uint64_t bytes_in = 0;
+  uint64_t bytes_out = 0;
+  double age_seconds = 0;
+};
+
+// Lifetime: made and destroyed on the main thread; its loop runs on a thread of its own between
+// Start and Stop. Every public function may be called from the main thread; what they bring takes
+// effect on the worker's.
+class Worker : public config::ConfigSink, public identity::SecretSink {
+ public:
+  // `discovery` and `stats` outlive the worker.
+  Worker(WorkerOptions options, config::Discovery& discovery, stats::Registry& stats);
+  ~Worker() override;
+
+  // Binds every listener (SO_REUSEPORT) and starts the thread. Errors name the address and what to
+  // do.
+  absl::Status Start();
+  // Ends the loop, closes what is left and joins the thread.
+  void Stop();
+
+  void OnProxyConfig(std::shared_ptr<const config::ProxyConfig> config) override;
+  void OnDestination(const net::Address& original_destination,
+                     std::shared_ptr<const config::Destination> destination) override;
+  void OnSecret(std::shared_ptr<const identity::SecretSnapshot> secret) override;
+
+  // Inbound tunnels get GOAWAY, stragglers are still served; outbound goes on to the last.
+  // `drained` runs on the worker's thread once no inbound connection is left.
+  void StartDrain(std::function<void()> drained);
+
+  // Calls `done` on the worker's thread with at most `limit` connections.
+  void CollectConnections(size_t limit, std::function<void(std::vector<ConnectionInfo>)> done);
+
+ private:
+  class Loop;
+  std::unique_ptr<Loop> loop_;
+};
+
+}  // namespace countersign::server
+
+#endif  // COUNTERSIGN_PROXY_SERVER_WORKER_H_
