@@ -1,0 +1,153 @@
+// Every statistic of the proxy, declared once with its help text. METRICS.md is generated from here
+// (`bazel run //proxy/stats:metrics_reference`), and a test fails when they differ: whoever adds a
+// family adds it to kFamilies too.
+#ifndef COUNTERSIGN_PROXY_STATS_FAMILIES_H_
+#define COUNTERSIGN_PROXY_STATS_FAMILIES_H_
+
+#include "proxy/stats/registry.h"
+
+namespace countersign::stats {
+
+// --- this room --------------------------------------------------------------------------------
+
+inline constexpr Family kStatsSeriesCapped{"countersign_stats_series_capped_total",
+                                           "Look-ups that were folded into the series `other` "
+                                           "because the family had reached 2,000 series.",
+                                           Type::kCounter,
+                                           {"family"}};
+
+// --- process ----------------------------------------------------------------------------------
+
+inline constexpr Family kBuildInfo{"countersign_build_info",
+                                   "Always 1; the labels say which proxy this is.",
+                                   Type::kGauge,
+                                   {"version", "workload", "namespace"}};
+inline constexpr Family kProcessStart{
+    "process_start_time_seconds", "When the process started, as Unix time.", Type::kGauge, {}};
+inline constexpr Family kProcessResident{"process_resident_memory_bytes",
+                                         "Resident memory at the time of the scrape.",
+                                         Type::kGauge,
+                                         {}};
+inline constexpr Family kProcessOpenFds{
+    "process_open_fds", "Open file descriptors at the time of the scrape.", Type::kGauge, {}};
+inline constexpr Family kReady{
+    "countersign_ready", "1 when /ready answers 200, otherwise 0.", Type::kGauge, {}};
+
+// --- identity ---------------------------------------------------------------------------------
+
+inline constexpr Family kCertificateExpiry{
+    "countersign_certificate_expiry_seconds",
+    "Seconds until the proxy's own certificate expires; negative once it has. Absent until the "
+    "first certificate.",
+    Type::kGauge,
+    {"spiffe_id"}};
+inline constexpr Family kCertificateNotAfter{
+    "countersign_certificate_not_after_timestamp_seconds",
+    "When the proxy's own certificate expires, as Unix time.",
+    Type::kGauge,
+    {"spiffe_id"}};
+inline constexpr Family kTrustAnchorExpiry{
+    "countersign_trust_anchor_expiry_seconds",
+    "Seconds until the last of the trust domain's authorities expires.",
+    Type::kGauge,
+    {"trust_domain"}};
+inline constexpr Family kIdentityRotations{
+    "countersign_identity_rotations_total",
+    "Certificates put in force, by why they were asked for: first, renewal, requested, restored.",
+    Type::kCounter,
+    {"cause"}};
+inline constexpr Family kIdentityRequests{
+    "countersign_identity_requests_total",
+    "Certificate requests sent to the control plane, by attestation: join_token, svid, none.",
+    Type::kCounter,
+    {"attestation"}};
+inline constexpr Family kIdentityRefusals{
+    "countersign_identity_refusals_total",
+    "Certificate requests that the control plane refused, by reason.",
+    Type::kCounter,
+    {"reason"}};
+inline constexpr Family kIdentityRejected{
+    "countersign_identity_responses_rejected_total",
+    "Answers of the control plane that the proxy did not put in force, by what was wrong.",
+    Type::kCounter,
+    {"reason"}};
+inline constexpr Family kIdentityStreamFailures{"countersign_identity_stream_failures_total",
+                                                "Identity streams that ended, by gRPC status.",
+                                                Type::kCounter,
+                                                {"code"}};
+inline constexpr Family kIdentityConnected{
+    "countersign_identity_connected",
+    "1 while the identity stream to the control plane has answered and is open.",
+    Type::kGauge,
+    {}};
+inline constexpr Family kTrustBundleEpoch{
+    "countersign_trust_bundle_epoch", "The epoch of the trust bundles in force.", Type::kGauge, {}};
+inline constexpr Family kDenyListEpoch{
+    "countersign_deny_list_epoch", "The epoch of the deny list in force.", Type::kGauge, {}};
+
+// --- configuration ----------------------------------------------------------------------------
+
+inline constexpr Family kXdsConnected{
+    "countersign_xds_connected", "1 while the configuration stream is open.", Type::kGauge, {}};
+inline constexpr Family kXdsUpdates{
+    "countersign_xds_updates_total",
+    "Configuration resources received, by type (listener, cluster, endpoints) and result "
+    "(accepted, rejected).",
+    Type::kCounter,
+    {"type", "result"}};
+inline constexpr Family kXdsStreamFailures{"countersign_xds_stream_failures_total",
+                                           "Configuration streams that ended, by gRPC status.",
+                                           Type::kCounter,
+                                           {"code"}};
+inline constexpr Family kXdsSubscriptions{
+    "countersign_xds_subscriptions", "Destinations subscribed to at present.", Type::kGauge, {}};
+
+// --- TCP (Istio's names and meanings under our prefix) ------------------------------------------
+
+#define COUNTERSIGN_TCP_LABELS                                                               \
+  {                                                                                          \
+    "reporter", "source_workload", "source_workload_namespace", "source_principal",          \
+        "destination_workload", "destination_workload_namespace", "destination_principal",   \
+        "destination_service", "destination_service_namespace", "connection_security_policy" \
+  }
+
+inline constexpr Family kTcpOpened{"countersign_tcp_connections_opened_total",
+                                   "TCP connections opened, by reporter (source, destination), "
+                                   "both sides' workloads and identities, and whether the wire "
+                                   "was mutual_tls or none.",
+                                   Type::kCounter, COUNTERSIGN_TCP_LABELS};
+inline constexpr Family kTcpClosed{"countersign_tcp_connections_closed_total",
+                                   "TCP connections closed.", Type::kCounter,
+                                   COUNTERSIGN_TCP_LABELS};
+inline constexpr Family kTcpSent{"countersign_tcp_sent_bytes_total",
+                                 "Bytes sent to the client, as Istio counts them: the response.",
+                                 Type::kCounter, COUNTERSIGN_TCP_LABELS};
+inline constexpr Family kTcpReceived{
+    "countersign_tcp_received_bytes_total",
+    "Bytes received from the client, as Istio counts them: the request.", Type::kCounter,
+    COUNTERSIGN_TCP_LABELS};
+
+#undef COUNTERSIGN_TCP_LABELS
+
+// --- all of them, in the order of the reference
+// ---------------------------------------------------
+
+inline constexpr const Family* kFamilies[] = {
+    &kStatsSeriesCapped, &kBuildInfo,
+    &kProcessStart,      &kProcessResident,
+    &kProcessOpenFds,    &kReady,
+    &kCertificateExpiry, &kCertificateNotAfter,
+    &kTrustAnchorExpiry, &kIdentityRotations,
+    &kIdentityRequests,  &kIdentityRefusals,
+    &kIdentityRejected,  &kIdentityStreamFailures,
+    &kIdentityConnected, &kTrustBundleEpoch,
+    &kDenyListEpoch,     &kXdsConnected,
+    &kXdsUpdates,        &kXdsStreamFailures,
+    &kXdsSubscriptions,  &kTcpOpened,
+    &kTcpClosed,         &kTcpSent,
+    &kTcpReceived,
+};
+
+}  // namespace countersign::stats
+
+#endif  // COUNTERSIGN_PROXY_STATS_FAMILIES_H_
