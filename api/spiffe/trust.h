@@ -36,13 +36,22 @@ class BundleSet {
   const std::vector<Bundle>& bundles() const { return bundles_; }
   // The store for path validation, or null for a trust domain that is not here. Borrowed.
   X509_STORE* StoreFor(absl::string_view trust_domain) const;
+  // The same authorities as a stack: OpenSSL 3.0 takes a write lock for each look-up in a store,
+  // and none for a stack. Borrowed, null for an unknown trust domain, not to be changed.
+  STACK_OF(X509) * AnchorsFor(absl::string_view trust_domain) const;
 
  private:
+  struct Anchors {
+    X509StorePtr store;
+    X509StackPtr stack;
+  };
+
   BundleSet() = default;
+  const Anchors* Find(absl::string_view trust_domain) const;
 
   uint64_t epoch_ = 0;
   std::vector<Bundle> bundles_;
-  absl::flat_hash_map<std::string, X509StorePtr> stores_;
+  absl::flat_hash_map<std::string, Anchors> anchors_;
 };
 
 class DenyList {
