@@ -53,7 +53,7 @@ inline constexpr Family kTrustAnchorExpiry{
     {"trust_domain"}};
 inline constexpr Family kIdentityRotations{
     "countersign_identity_rotations_total",
-    "Certificates put in force, by why they were asked for: first, renewal, requested, restored.",
+    "Certificates put in force, by why they were asked for: first, renewal, requested, reconnect.",
     Type::kCounter,
     {"cause"}};
 inline constexpr Family kIdentityRequests{
