@@ -1,6 +1,6 @@
 // Command lines and the exact rules that they make: testdata/NAME.args -> NAME.nft.golden and
-// NAME.iptables.golden. To accept a change, run the test's binary with COUNTERSIGN_UPDATE_GOLDEN set
-// to the absolute path of the testdata folder.
+// NAME.iptables.golden. To accept a change, run the test's binary with COUNTERSIGN_UPDATE_GOLDEN
+// set to the absolute path of the testdata folder.
 #include <gtest/gtest.h>
 
 #include <algorithm>
