@@ -15,17 +15,13 @@ import sys
 import time
 
 import processes
+from settings import cache_dir, programs_dir, say
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def knob(name, default):
     return os.environ.get(name, default)
-
-
-def cache_dir():
-    base = knob("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))
-    return knob("COUNTERSIGN_BENCH_CACHE", f"{base}/countersign/bench")
 
 
 HTTP_SECONDS = float(knob("DUR", "4"))
@@ -39,7 +35,7 @@ BASE = int(knob("BASE", "21000"))
 ONLY = [name for name in knob("ONLY", "").split(",") if name]
 QUIET_CPUS = float(knob("QUIET", "0.5"))
 CERTS = knob("CERTS", f"{cache_dir()}/certs")
-LOAD = knob("BENCH_LOAD", f"{HERE}/../../bazel-bin/tests/bench/load/bench-load")
+LOAD = knob("BENCH_LOAD", f"{programs_dir()}/tests/bench/load/bench-load")
 HOOK = knob("PHASE_HOOK", "")
 
 BACKEND = BASE + 900
@@ -48,10 +44,6 @@ BACKEND_H2 = BASE + 901
 
 def pinned(cpus):
     return ["taskset", "-c", cpus] if cpus else []
-
-
-def say(text):
-    print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
 def load(*args, seconds=90):
@@ -305,6 +297,7 @@ class Round:
             return
         finally:
             if hook:
+                hook.send_signal(signal.SIGINT)
                 hook.wait()
         used = {side: [round(after - before, 3) for before, after in zip(pair[side], pair_after[side])]
                 for side in pair}
@@ -324,12 +317,14 @@ class Round:
         self.result[name] = figures
 
     def _start_hook(self, phase):
-        """PHASE_HOOK PHASE A-pids B-pids runs beside the phase: the profiling helpers use it."""
+        """PHASE_HOOK PHASE A-pids B-pids runs beside the phase, until SIGINT: hooks/ has two."""
         if not HOOK:
             return None
         pids = self._pair.pids()
         sides = [",".join(map(str, pids.get(side, []))) for side in ("A", "B")]
-        return subprocess.Popen([HOOK, phase, *sides], stdout=sys.stderr)
+        hook = subprocess.Popen([HOOK, phase, *sides], stdout=sys.stderr)
+        time.sleep(1)  # until it has attached itself
+        return hook
 
     def _idle(self, host, port):
         say(f"{self.result['peer']}: idle")
