@@ -39,7 +39,13 @@ std::string RandomPrefix() {
 
 // Text from the other side, on one line of bounded length.
 std::string Printable(absl::string_view text) {
-  return absl::CHexEscape(text.substr(0, kMaxMessageInLog));
+  std::string line(text.substr(0, kMaxMessageInLog));
+  for (char& c : line) {
+    if (absl::ascii_iscntrl(c)) {
+      c = ' ';
+    }
+  }
+  return line;
 }
 
 std::string ReasonLabel(v1::Refusal::Reason reason) {
@@ -114,7 +120,6 @@ void IdentityClient::Connect() {
     absl::StatusOr<std::shared_ptr<const spiffe::BundleSet>> bundles = options_.bootstrap_bundles();
     if (!bundles.ok()) {
       last_error_ = std::string(bundles.status().message());
-      spdlog::error("identity: {}", last_error_);
       ScheduleReconnect();
       return;
     }
@@ -130,7 +135,6 @@ void IdentityClient::Connect() {
     absl::StatusOr<std::string> token = options_.join_token();
     if (!token.ok()) {
       last_error_ = std::string(token.status().message());
-      spdlog::error("identity: {}", last_error_);
       ScheduleReconnect();
       return;
     }
@@ -153,7 +157,6 @@ bool IdentityClient::SendRequest(const char* cause, v1::Attestation* attestation
   absl::StatusOr<CertificateRequest> made = NewCertificateRequest();
   if (!made.ok()) {
     last_error_ = std::string(made.status().message());
-    spdlog::error("identity: {}", last_error_);
     ScheduleReconnect();
     return false;
   }
@@ -185,7 +188,6 @@ void IdentityClient::OnMessage(const std::string& message) {
   v1::IdentityResponse response;
   if (!response.ParseFromString(message)) {
     last_error_ = "the control plane sent a message that is no IdentityResponse";
-    spdlog::error("identity: {}", last_error_);
     stats_.Get(stats::kIdentityRejected, {"unparsable"}).Add(1);
     DropStream();
     ScheduleReconnect();
@@ -214,7 +216,7 @@ void IdentityClient::OnMessage(const std::string& message) {
     last_error_ = absl::StrCat("an answer of the control plane (correlation id ",
                                Printable(response.correlation_id()),
                                ") is not used: ", Printable(taken.rejected_reason));
-    spdlog::error("identity: {}; the certificate and bundles in force stay", last_error_);
+    last_error_ += "; what is in force stays";
     DropStream();
     ScheduleReconnect();
     return;
