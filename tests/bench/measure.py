@@ -351,6 +351,8 @@ def main():
     if len(sys.argv) != 2 or not os.path.exists(f"{HERE}/peers/{sys.argv[1]}/start.sh"):
         sys.exit("usage: measure.py PEER, where PEER is one of: " +
                  " ".join(sorted(os.listdir(f"{HERE}/peers"))))
+    if not os.path.exists(LOAD):
+        sys.exit(f"{LOAD} is not built: tests/bench/run builds it, or set COUNTERSIGN_BIN")
     peer = sys.argv[1]
     work = f"{cache_dir()}/work/{BASE}/{peer}"
     shutil.rmtree(work, ignore_errors=True)

@@ -1,0 +1,132 @@
+#!/bin/bash
+# Countersign: a control plane of its own (not counted), and two sidecars that get their identities and
+# their configuration from it. TCP and HTTP alike travel over pooled HBONE; a new connection is a stream, so
+# there is no resumption to switch off.
+#
+# This folder may be linked into another copy of the measure; COUNTERSIGN_ROOT says where the tree is when
+# it was copied. COUNTERSIGN_BIN is the folder of the built programs, by default the tree's bazel-bin.
+set -e
+here=$(dirname "$(readlink -f "$0")")
+root=${COUNTERSIGN_ROOT:-$(cd "$here/../../../.." && pwd)}
+bin=${COUNTERSIGN_BIN:-$root/bazel-bin}
+control=$bin/control/main/countersign-control
+proxy=$bin/proxy/main/countersign-proxy
+if [ ! -x "$control" ] || [ ! -x "$proxy" ]; then
+  echo "countersign: building, as $bin has no programs yet" >&2
+  (cd "$root" && ${BAZEL:-bazel} build //control/main:countersign-control //proxy/main:countersign-proxy) >&2
+fi
+
+fail() {
+  echo "countersign: $1" >&2
+  tail -n 20 "$WORK"/*.log >&2
+  exit 1
+}
+
+# wait_for WHAT COMMAND...: until the command succeeds, ten seconds at most.
+wait_for() {
+  local what=$1 try
+  shift
+  for try in $(seq 200); do
+    "$@" 2>/dev/null && return
+    sleep 0.05
+  done
+  fail "$what: not within ten seconds"
+}
+
+at() { echo "127.0.0.1:$((BASE + $1))"; }
+service=10.96.0.1
+
+mkdir -p "$WORK/config"
+cat >"$WORK/config/mesh.yaml" <<CONFIG
+apiVersion: countersign.dev/v1alpha1
+kind: Mesh
+metadata:
+  name: mesh
+spec:
+  trustDomain: cluster.local
+  mtls:
+    mode: STRICT
+---
+apiVersion: countersign.dev/v1alpha1
+kind: ExternalWorkload
+metadata:
+  name: client
+  namespace: default
+spec:
+  addresses: [127.0.0.2]
+  serviceAccount: client
+  tunnel: HBONE
+---
+apiVersion: countersign.dev/v1alpha1
+kind: ExternalWorkload
+metadata:
+  name: server
+  namespace: default
+  labels:
+    app: server
+spec:
+  addresses: [127.0.0.1]
+  serviceAccount: server
+  tunnel: HBONE
+  tunnelPort: $((BASE + 12))
+  ports:
+    - name: tcp
+      port: $BACKEND
+    - name: tcp-h2
+      port: $BACKEND_H2
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: server
+  namespace: default
+spec:
+  clusterIP: $service
+  selector:
+    app: server
+  ports:
+    - name: tcp
+      port: $BACKEND
+    - name: tcp-h2
+      port: $BACKEND_H2
+CONFIG
+
+"$control" --config-dir "$WORK/config" --state-dir "$WORK/state" --listen "$(at 40)" \
+  --metrics-listen "$(at 41)" --log-level warn >"$WORK/control.log" 2>&1 &
+echo "control $!" >>"$WORK/pids.aux"
+wait_for "the control plane's trust bundle" test -s "$WORK/state/bundle.pem"
+
+# sidecar SIDE WORKLOAD ADMIN-OFFSET FLAGS...
+sidecar() {
+  local side=$1 workload=$2 offset=$3
+  shift 3
+  "$control" token create --state-dir "$WORK/state" \
+    --spiffe-id "spiffe://cluster.local/ns/default/sa/$workload" >"$WORK/$workload.token"
+  $PINP "$proxy" --control "$(at 40)" --trust-bundle "$WORK/state/bundle.pem" \
+    --trust-domain cluster.local --join-token-file "$WORK/$workload.token" \
+    --workload "$workload" --namespace default --concurrency 1 --log-level warn \
+    --admin "$(at "$offset")" --metrics-listen "$(at $((offset + 1)))" "$@" \
+    >"$WORK/$side.log" 2>&1 &
+  echo "$side $!" >>"$WORK/pids"
+}
+sidecar B server 42 --hbone-listen "$(at 12)"
+sidecar A client 44 \
+  --forward "$(at 1)=$service:$BACKEND" --forward "$(at 2)=$service:$BACKEND" \
+  --forward "$(at 3)=$service:$BACKEND" --forward "$(at 4)=$service:$BACKEND_H2"
+
+ready() {
+  exec 3<>"/dev/tcp/127.0.0.1/$1" || return
+  printf 'GET /ready HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n' >&3
+  local status
+  read -r -t 1 status <&3
+  exec 3>&-
+  [[ $status == *" 200 "* ]]
+}
+wait_for "sidecar B" ready $((BASE + 42))
+wait_for "sidecar A" ready $((BASE + 44))
+
+cat >"$WORK/caps.json" <<CAPS
+{"http": $((BASE + 1)), "l4": $((BASE + 2)), "l4r": $((BASE + 3)), "h2": $((BASE + 4)),
+ "host": "127.0.0.1",
+ "note": "--concurrency 1; everything as TCP over pooled HBONE (mTLS 1.3, SPIFFE IDs verified)"}
+CAPS
