@@ -114,14 +114,13 @@ sidecar A client 44 \
   --forward "$(at 1)=$service:$BACKEND" --forward "$(at 2)=$service:$BACKEND" \
   --forward "$(at 3)=$service:$BACKEND" --forward "$(at 4)=$service:$BACKEND_H2"
 
-ready() {
-  exec 3<>"/dev/tcp/127.0.0.1/$1" || return
+# In a subshell, as a refused connection ends the shell.
+ready() (
+  exec 3<>"/dev/tcp/127.0.0.1/$1"
   printf 'GET /ready HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n' >&3
-  local status
   read -r -t 1 status <&3
-  exec 3>&-
   [[ $status == *" 200 "* ]]
-}
+)
 wait_for "sidecar B" ready $((BASE + 42))
 wait_for "sidecar A" ready $((BASE + 44))
 
