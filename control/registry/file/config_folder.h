@@ -1,0 +1,88 @@
+#ifndef COUNTERSIGN_CONTROL_REGISTRY_FILE_CONFIG_FOLDER_H_
+#define COUNTERSIGN_CONTROL_REGISTRY_FILE_CONFIG_FOLDER_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "control/registry/file/yaml_tree.h"
+#include "control/registry/kind.h"
+#include "control/registry/model.h"
+
+namespace countersign::control::registry {
+
+// A folder of YAML files as a sequence of Models. Reads files, starts nothing.
+//
+// A file is taken whole or not at all: while it is bad, what it said when it was last good stays in
+// force. Until every file has been good once there is no Model: with a policy missing the rest
+// would say something else than what was written, and nothing is the safe answer.
+//
+// Not thread-safe.
+class ConfigFolder {
+ public:
+  struct Limits {
+    YamlLimits yaml;
+    size_t max_files = 10'000;
+  };
+
+  ConfigFolder(std::string directory, Limits limits);
+
+  // Reads whatever has changed since the last call. True if a new Model is in force. `noticed_at`
+  // becomes its changed_at.
+  bool Scan(absl::Time noticed_at);
+
+  // Null until there has been a valid one.
+  const std::shared_ptr<const Model>& model() const { return model_; }
+  // What is wrong now, by file and line.
+  const std::vector<ConfigError>& errors() const { return errors_; }
+  // Whether the last Scan found anything different, be it good or bad.
+  bool changed() const { return changed_; }
+  const std::string& directory() const { return directory_; }
+
+  // `web.yaml`, not `.web.yaml.swp`, `.#web.yaml` or `web.yaml~`.
+  static bool IsConfigFile(const std::string& name);
+
+ private:
+  struct Stamp {
+    dev_t device = 0;
+    ino_t inode = 0;
+    off_t size = -1;
+    int64_t modified_ns = 0;
+    int64_t changed_ns = 0;
+    bool operator==(const Stamp&) const = default;
+  };
+  using Resources = std::shared_ptr<const std::vector<Resource>>;
+  struct File {
+    Stamp stamp;
+    Resources good;       // in force; null until there has been one
+    Resources candidate;  // read since, waiting to be judged with the others
+    std::vector<ConfigError> errors;
+  };
+
+  absl::Status List(std::vector<std::string>* names) const;
+  // Fills `text` and `stamp`, or says why not.
+  absl::Status Read(const std::string& path, const Stamp& known, Stamp* stamp, bool* unchanged,
+                    std::string* text) const;
+  bool Refresh(const std::string& name, File* file);
+  // Judges all files together and puts what passes in force.
+  bool Judge(absl::Time noticed_at);
+
+  const std::string directory_;
+  const Limits limits_;
+  std::map<std::string, File> files_;  // by name
+  std::vector<ConfigError> folder_errors_;
+  std::vector<ConfigError> errors_;
+  std::shared_ptr<const Model> model_;
+  uint64_t version_ = 0;
+  bool changed_ = false;
+};
+
+}  // namespace countersign::control::registry
+
+#endif  // COUNTERSIGN_CONTROL_REGISTRY_FILE_CONFIG_FOLDER_H_

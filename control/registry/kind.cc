@@ -1,0 +1,66 @@
+#include "control/registry/kind.h"
+
+#include "absl/strings/str_cat.h"
+#include "api/mesh/v1alpha1/mesh.pb.h"
+
+namespace countersign::control::registry {
+namespace {
+
+constexpr char kOurs[] = "countersign.dev/v1alpha1";
+
+struct Table {
+  KindInfo kinds[4] = {
+      {Kind::kMesh, "Mesh", kOurs, &mesh::v1alpha1::MeshSpec::default_instance(), true},
+      {Kind::kPeerAuthentication, "PeerAuthentication", kOurs,
+       &mesh::v1alpha1::PeerAuthenticationSpec::default_instance(), false},
+      {Kind::kExternalWorkload, "ExternalWorkload", kOurs,
+       &mesh::v1alpha1::ExternalWorkloadSpec::default_instance(), false},
+      {Kind::kService, "Service", "v1", &mesh::v1alpha1::ServiceSpec::default_instance(), false},
+  };
+};
+
+const Table& Kinds() {
+  static const Table* const table = new Table;
+  return *table;
+}
+
+}  // namespace
+
+const KindInfo* FindKind(absl::string_view api_version, absl::string_view name) {
+  for (const KindInfo& info : Kinds().kinds) {
+    if (name == info.name && api_version == info.api_version) {
+      return &info;
+    }
+  }
+  return nullptr;
+}
+
+const KindInfo& InfoOf(Kind kind) { return Kinds().kinds[static_cast<int>(kind)]; }
+
+std::string KnownKinds() {
+  std::string all;
+  for (const KindInfo& info : Kinds().kinds) {
+    absl::StrAppend(&all, all.empty() ? "" : ", ", info.name, " (", info.api_version, ")");
+  }
+  return all;
+}
+
+std::string Resource::Key() const {
+  return absl::StrCat(metadata.namespace_(), "/", metadata.name());
+}
+
+std::string ConfigError::ToString() const {
+  std::string text = location.file;
+  if (location.line > 0) {
+    absl::StrAppend(&text, ":", location.line, ":", location.column);
+  }
+  for (const std::string* part : {&resource, &field}) {
+    if (!part->empty()) {
+      absl::StrAppend(&text, text.empty() ? "" : ": ", *part);
+    }
+  }
+  absl::StrAppend(&text, text.empty() ? "" : ": ", reason);
+  return text;
+}
+
+}  // namespace countersign::control::registry

@@ -1,0 +1,303 @@
+#include "control/registry/model.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace countersign::control::registry {
+namespace {
+
+namespace api = mesh::v1alpha1;
+
+constexpr uint16_t kDefaultTunnelPort = 15008;
+
+Labels ToLabels(const google::protobuf::Map<std::string, std::string>& map) {
+  return Labels(map.begin(), map.end());
+}
+
+absl::Duration ToDuration(const google::protobuf::Duration& d) {
+  return absl::Seconds(d.seconds()) + absl::Nanoseconds(d.nanos());
+}
+
+bool IsTcp(const std::string& protocol) { return protocol.empty() || protocol == "TCP"; }
+
+template <typename Map, typename Key>
+auto FindOrNull(const Map& map, const Key& key) -> decltype(map.begin()->second) {
+  auto it = map.find(key);
+  return it == map.end() ? nullptr : it->second;
+}
+
+template <typename Map>
+const typename Map::mapped_type& FindOrEmpty(const Map& map, absl::string_view key) {
+  static const auto* const empty = new typename Map::mapped_type;
+  auto it = map.find(key);
+  return it == map.end() ? *empty : it->second;
+}
+
+}  // namespace
+
+bool Selects(const Labels& selector, const Labels& labels) {
+  for (const auto& [key, value] : selector) {
+    auto it = labels.find(key);
+    if (it == labels.end() || it->second != value) {
+      return false;
+    }
+  }
+  return !selector.empty();
+}
+
+const ServicePort* Service::FindPort(uint16_t port) const {
+  for (const ServicePort& p : ports) {
+    if (p.port == port) {
+      return &p;
+    }
+  }
+  return nullptr;
+}
+
+// Fills a Model in one pass over the resources and one over what they became.
+class Model::Builder {
+ public:
+  Builder(Model* model, std::vector<ConfigError>* errors) : model_(*model), errors_(errors) {}
+
+  void Add(const Resource& resource) {
+    const std::string id = absl::StrCat(InfoOf(resource.kind).name, "/", resource.Key());
+    if (auto [it, inserted] = seen_.emplace(id, &resource.location); !inserted) {
+      Fail(resource, "metadata.name", absl::StrCat("is defined already at ", Where(*it->second)));
+      return;
+    }
+    switch (resource.kind) {
+      case Kind::kMesh:
+        AddMesh(resource);
+        break;
+      case Kind::kPeerAuthentication:
+        AddPeerAuthentication(resource);
+        break;
+      case Kind::kExternalWorkload:
+        workload_resources_.push_back(&resource);
+        break;
+      case Kind::kService:
+        AddService(resource);
+        break;
+    }
+  }
+
+  void Finish() {
+    // Identities need the trust domain, which may stand in the last file.
+    for (const Resource* resource : workload_resources_) {
+      AddWorkload(*resource);
+    }
+    Index();
+  }
+
+ private:
+  static std::string Where(const Location& location) {
+    return absl::StrCat(location.file, ":", location.line);
+  }
+
+  void Fail(const Resource& resource, std::string field, std::string reason) {
+    errors_->push_back({resource.location,
+                        absl::StrCat(InfoOf(resource.kind).name, "/", resource.Key()),
+                        std::move(field), std::move(reason)});
+  }
+
+  // Each address belongs to one resource: the proxies' only key is the address.
+  void Claim(const Resource& resource, const std::string& field, const net::IpAddress& ip) {
+    auto [it, inserted] = owners_.emplace(ip, &resource);
+    if (!inserted && it->second != &resource) {
+      Fail(resource, field,
+           absl::StrCat(ip.ToString(), " belongs to ", InfoOf(it->second->kind).name, "/",
+                        it->second->Key(), " already (", Where(it->second->location), ")"));
+    }
+  }
+
+  void AddMesh(const Resource& resource) {
+    if (mesh_at_ != nullptr) {
+      Fail(resource, "",
+           absl::StrCat("there is one Mesh already, at ", Where(*mesh_at_), ": keep one"));
+      return;
+    }
+    mesh_at_ = &resource.location;
+    const auto& spec = resource.spec_as<api::MeshSpec>();
+    Mesh& mesh = model_.mesh_;
+    mesh.policy_name = resource.Key();
+    if (!spec.trust_domain().empty()) {
+      mesh.trust_domain = spec.trust_domain();
+    }
+    mesh.outbound = spec.outbound_traffic_policy().mode();
+    if (spec.mtls().mode() != api::MutualTls::UNSET) {
+      mesh.mtls = spec.mtls().mode();
+    }
+    if (spec.certificates().has_ttl()) {
+      mesh.ttl = ToDuration(spec.certificates().ttl());
+    }
+    if (spec.certificates().has_max_ttl()) {
+      mesh.max_ttl = ToDuration(spec.certificates().max_ttl());
+    }
+  }
+
+  void AddPeerAuthentication(const Resource& resource) {
+    const auto& spec = resource.spec_as<api::PeerAuthenticationSpec>();
+    PeerAuthentication& policy = model_.peer_authentications_.emplace_back();
+    policy.ns = resource.metadata.namespace_();
+    policy.name = resource.metadata.name();
+    std::string ignored;
+    if (!resource.metadata.creation_timestamp().empty()) {
+      absl::ParseTime(absl::RFC3339_full, resource.metadata.creation_timestamp(), &policy.created,
+                      &ignored);
+    }
+    policy.selector = ToLabels(spec.selector().match_labels());
+    policy.mode = spec.mtls().mode();
+    for (const auto& [port, mtls] : spec.port_level_mtls()) {
+      policy.ports[static_cast<uint16_t>(port)] = mtls.mode();
+    }
+  }
+
+  void AddWorkload(const Resource& resource) {
+    const auto& spec = resource.spec_as<api::ExternalWorkloadSpec>();
+    Workload& workload = model_.workloads_.emplace_back();
+    workload.ns = resource.metadata.namespace_();
+    workload.name = resource.metadata.name();
+    workload.labels = ToLabels(resource.metadata.labels());
+    for (int i = 0; i < spec.addresses_size(); ++i) {
+      if (absl::StatusOr<net::IpAddress> ip = net::IpAddress::Parse(spec.addresses(i)); ip.ok()) {
+        workload.addresses.push_back(*ip);
+        Claim(resource, absl::StrCat("spec.addresses[", i, "]"), *ip);
+      }
+    }
+    workload.service_account = spec.service_account().empty() ? "default" : spec.service_account();
+    workload.tunnel = spec.tunnel();
+    workload.tunnel_port =
+        spec.tunnel_port() == 0 ? kDefaultTunnelPort : static_cast<uint16_t>(spec.tunnel_port());
+    if (workload.tunnel != api::ExternalWorkloadSpec::NONE) {
+      absl::StatusOr<spiffe::SpiffeId> id =
+          spiffe::SpiffeId::Parse(absl::StrCat("spiffe://", model_.mesh_.trust_domain, "/ns/",
+                                               workload.ns, "/sa/", workload.service_account));
+      if (id.ok()) {
+        workload.identity = *std::move(id);
+      } else {
+        Fail(resource, "spec.serviceAccount", std::string(id.status().message()));
+      }
+    }
+    for (const api::WorkloadPort& port : spec.ports()) {
+      if (IsTcp(port.protocol())) {
+        workload.ports.push_back({port.name(), static_cast<uint16_t>(port.port())});
+      }
+    }
+  }
+
+  void AddService(const Resource& resource) {
+    const auto& spec = resource.spec_as<api::ServiceSpec>();
+    Service& service = model_.services_.emplace_back();
+    service.ns = resource.metadata.namespace_();
+    service.name = resource.metadata.name();
+    service.selector = ToLabels(spec.selector());
+    std::vector<std::pair<std::string, std::string>> ips;
+    for (int i = 0; i < spec.cluster_ips_size(); ++i) {
+      ips.emplace_back(absl::StrCat("spec.clusterIPs[", i, "]"), spec.cluster_ips(i));
+    }
+    if (ips.empty()) {
+      ips.emplace_back("spec.clusterIP", spec.cluster_ip());
+    }
+    for (const auto& [field, text] : ips) {
+      if (absl::StatusOr<net::IpAddress> ip = net::IpAddress::Parse(text); ip.ok()) {
+        service.cluster_ips.push_back(*ip);
+        Claim(resource, field, *ip);
+      }
+    }
+    for (const api::ServicePort& port : spec.ports()) {
+      if (!IsTcp(port.protocol())) {
+        continue;
+      }
+      ServicePort& out = service.ports.emplace_back();
+      out.port = static_cast<uint16_t>(port.port());
+      switch (port.target_port().value_case()) {
+        case api::IntOrString::kNumber:
+          out.target = static_cast<uint16_t>(port.target_port().number());
+          break;
+        case api::IntOrString::kName:
+          out.target_name = port.target_port().name();
+          break;
+        case api::IntOrString::VALUE_NOT_SET:
+          out.target = out.port;
+          break;
+      }
+    }
+  }
+
+  void Index() {
+    const auto by_key = [](const auto& a, const auto& b) { return a.Key() < b.Key(); };
+    std::sort(model_.workloads_.begin(), model_.workloads_.end(), by_key);
+    std::sort(model_.services_.begin(), model_.services_.end(), by_key);
+    std::sort(model_.peer_authentications_.begin(), model_.peer_authentications_.end(),
+              [](const PeerAuthentication& a, const PeerAuthentication& b) {
+                return std::tie(a.created, a.ns, a.name) < std::tie(b.created, b.ns, b.name);
+              });
+    for (const Workload& workload : model_.workloads_) {
+      model_.workload_by_key_[workload.Key()] = &workload;
+      model_.workloads_by_namespace_[workload.ns].push_back(&workload);
+      if (!workload.identity.empty()) {
+        model_.workloads_by_identity_[workload.identity.ToString()].push_back(&workload);
+      }
+      for (const net::IpAddress& ip : workload.addresses) {
+        model_.workload_by_address_[ip] = &workload;
+      }
+    }
+    for (const Service& service : model_.services_) {
+      model_.service_by_key_[service.Key()] = &service;
+      for (const net::IpAddress& ip : service.cluster_ips) {
+        model_.service_by_ip_[ip] = &service;
+      }
+    }
+    for (const PeerAuthentication& policy : model_.peer_authentications_) {
+      model_.policies_by_namespace_[policy.ns].push_back(&policy);
+    }
+  }
+
+  Model& model_;
+  std::vector<ConfigError>* const errors_;
+  std::map<std::string, const Location*> seen_;
+  absl::flat_hash_map<net::IpAddress, const Resource*> owners_;
+  std::vector<const Resource*> workload_resources_;
+  const Location* mesh_at_ = nullptr;
+};
+
+std::shared_ptr<const Model> Model::Build(const std::vector<const Resource*>& resources,
+                                          uint64_t version, absl::Time changed_at,
+                                          std::vector<ConfigError>* errors) {
+  const size_t errors_before = errors->size();
+  auto model = std::shared_ptr<Model>(new Model);
+  model->version_ = version;
+  model->changed_at_ = changed_at;
+  Builder builder(model.get(), errors);
+  for (const Resource* resource : resources) {
+    builder.Add(*resource);
+  }
+  builder.Finish();
+  return errors->size() == errors_before ? model : nullptr;
+}
+
+const Workload* Model::FindWorkload(absl::string_view key) const {
+  return FindOrNull(workload_by_key_, key);
+}
+const Workload* Model::FindWorkload(const net::IpAddress& address) const {
+  return FindOrNull(workload_by_address_, address);
+}
+std::vector<const Workload*> Model::FindWorkloads(const spiffe::SpiffeId& identity) const {
+  return FindOrEmpty(workloads_by_identity_, identity.ToString());
+}
+const Service* Model::FindService(absl::string_view key) const {
+  return FindOrNull(service_by_key_, key);
+}
+const Service* Model::FindService(const net::IpAddress& cluster_ip) const {
+  return FindOrNull(service_by_ip_, cluster_ip);
+}
+const std::vector<const Workload*>& Model::WorkloadsOf(absl::string_view ns) const {
+  return FindOrEmpty(workloads_by_namespace_, ns);
+}
+const std::vector<const PeerAuthentication*>& Model::PoliciesOf(absl::string_view ns) const {
+  return FindOrEmpty(policies_by_namespace_, ns);
+}
+
+}  // namespace countersign::control::registry

@@ -1,0 +1,140 @@
+// What the mesh looks like: the one input of `compile`. Immutable; built from resources of any
+// registry.
+#ifndef COUNTERSIGN_CONTROL_REGISTRY_MODEL_H_
+#define COUNTERSIGN_CONTROL_REGISTRY_MODEL_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "api/mesh/v1alpha1/mesh.pb.h"
+#include "api/net/address.h"
+#include "api/spiffe/spiffe_id.h"
+#include "control/registry/kind.h"
+
+namespace countersign::control::registry {
+
+using MtlsMode = mesh::v1alpha1::MutualTls::Mode;
+using Tunnel = mesh::v1alpha1::ExternalWorkloadSpec::Tunnel;
+using Labels = std::map<std::string, std::string>;
+
+// True if `labels` carries all of `selector` with equal values. An empty selector matches nothing:
+// whoever lets it mean `everything` says so.
+bool Selects(const Labels& selector, const Labels& labels);
+
+struct Mesh {
+  std::string policy_name = "built-in defaults";  // `countersign-system/NAME` once there is one
+  std::string trust_domain = "cluster.local";
+  mesh::v1alpha1::OutboundTrafficPolicy::Mode outbound =
+      mesh::v1alpha1::OutboundTrafficPolicy::ALLOW_ANY;
+  MtlsMode mtls = mesh::v1alpha1::MutualTls::PERMISSIVE;  // never UNSET
+  absl::Duration ttl = absl::Hours(1);
+  absl::Duration max_ttl = absl::Hours(24);
+};
+
+struct PeerAuthentication {
+  std::string ns;
+  std::string name;
+  absl::Time created = absl::InfiniteFuture();
+  Labels selector;  // empty: the whole namespace
+  MtlsMode mode = mesh::v1alpha1::MutualTls::UNSET;
+  std::map<uint16_t, MtlsMode> ports;
+
+  std::string Key() const { return ns + "/" + name; }
+};
+
+struct WorkloadPort {
+  std::string name;
+  uint16_t port = 0;
+};
+
+struct Workload {
+  std::string ns;
+  std::string name;
+  Labels labels;
+  std::vector<net::IpAddress> addresses;
+  std::string service_account;
+  spiffe::SpiffeId identity;  // empty where tunnel is NONE: a legacy workload has none
+  Tunnel tunnel = mesh::v1alpha1::ExternalWorkloadSpec::HBONE;
+  uint16_t tunnel_port = 0;
+  std::vector<WorkloadPort> ports;  // TCP only
+
+  std::string Key() const { return ns + "/" + name; }
+};
+
+struct ServicePort {
+  uint16_t port = 0;
+  uint16_t target = 0;      // 0: by `target_name`
+  std::string target_name;  // of a port of the workload
+};
+
+struct Service {
+  std::string ns;
+  std::string name;
+  Labels selector;
+  std::vector<net::IpAddress> cluster_ips;  // empty: headless
+  std::vector<ServicePort> ports;           // TCP only
+
+  std::string Key() const { return ns + "/" + name; }
+  const ServicePort* FindPort(uint16_t port) const;
+};
+
+// Shared by all threads; never mutated after Build.
+class Model {
+ public:
+  // Everything that is wrong goes to `errors` (then the answer is null), each with the location of
+  // the later of two resources that contradict each other, in the order of `resources`.
+  static std::shared_ptr<const Model> Build(const std::vector<const Resource*>& resources,
+                                            uint64_t version, absl::Time changed_at,
+                                            std::vector<ConfigError>* errors);
+
+  uint64_t version() const { return version_; }
+  // When the event was noticed that led to this version; the start of every latency measurement.
+  absl::Time changed_at() const { return changed_at_; }
+
+  const Mesh& mesh() const { return mesh_; }
+  const std::vector<PeerAuthentication>& peer_authentications() const {
+    return peer_authentications_;
+  }
+  const std::vector<Workload>& workloads() const { return workloads_; }
+  const std::vector<Service>& services() const { return services_; }
+
+  // Null when there is none. Borrowed: valid as long as the Model.
+  const Workload* FindWorkload(absl::string_view key) const;  // `namespace/name`
+  const Workload* FindWorkload(const net::IpAddress& address) const;
+  std::vector<const Workload*> FindWorkloads(const spiffe::SpiffeId& identity) const;
+  const Service* FindService(absl::string_view key) const;
+  const Service* FindService(const net::IpAddress& cluster_ip) const;
+  // The workloads of `ns`, by name.
+  const std::vector<const Workload*>& WorkloadsOf(absl::string_view ns) const;
+  // The policies of `ns`, oldest first, then by name.
+  const std::vector<const PeerAuthentication*>& PoliciesOf(absl::string_view ns) const;
+
+ private:
+  class Builder;
+  Model() = default;
+
+  uint64_t version_ = 0;
+  absl::Time changed_at_;
+  Mesh mesh_;
+  std::vector<PeerAuthentication> peer_authentications_;
+  std::vector<Workload> workloads_;
+  std::vector<Service> services_;
+
+  absl::flat_hash_map<std::string, const Workload*> workload_by_key_;
+  absl::flat_hash_map<net::IpAddress, const Workload*> workload_by_address_;
+  absl::flat_hash_map<std::string, std::vector<const Workload*>> workloads_by_identity_;
+  absl::flat_hash_map<std::string, std::vector<const Workload*>> workloads_by_namespace_;
+  absl::flat_hash_map<std::string, const Service*> service_by_key_;
+  absl::flat_hash_map<net::IpAddress, const Service*> service_by_ip_;
+  absl::flat_hash_map<std::string, std::vector<const PeerAuthentication*>> policies_by_namespace_;
+};
+
+}  // namespace countersign::control::registry
+
+#endif  // COUNTERSIGN_CONTROL_REGISTRY_MODEL_H_
