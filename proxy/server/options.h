@@ -1,0 +1,42 @@
+// Everything that the proxy is told at start-up.
+#ifndef COUNTERSIGN_PROXY_SERVER_OPTIONS_H_
+#define COUNTERSIGN_PROXY_SERVER_OPTIONS_H_
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "api/net/address.h"
+#include "proxy/server/worker.h"
+
+namespace countersign::server {
+
+struct Options {
+  std::string control;  // host:port of the control plane
+  std::string trust_bundle_file;
+  std::string trust_domain = "cluster.local";
+  std::string join_token_file;  // empty: none
+  std::string workload;
+  std::string workload_namespace;
+
+  std::vector<net::Address> admin_listen;    // loopback only
+  std::vector<net::Address> metrics_listen;  // 15020
+  std::vector<net::Address> ready_listen;    // 15021
+  std::vector<net::Address> outbound_listen;
+  std::vector<net::Address> inbound_listen;
+  std::vector<net::Address> hbone_listen;
+  std::vector<Forward> forwards;
+
+  uint32_t concurrency = 1;
+  std::chrono::milliseconds drain_time{45'000};
+  std::chrono::milliseconds hold_time{10'000};
+
+  // Name and value of each flag as given, for /config_dump.
+  std::vector<std::pair<std::string, std::string>> flags;
+};
+
+}  // namespace countersign::server
+
+#endif  // COUNTERSIGN_PROXY_SERVER_OPTIONS_H_

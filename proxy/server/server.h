@@ -1,0 +1,84 @@
+#ifndef COUNTERSIGN_PROXY_SERVER_SERVER_H_
+#define COUNTERSIGN_PROXY_SERVER_SERVER_H_
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "proxy/admin/config_mirror.h"
+#include "proxy/admin/http_server.h"
+#include "proxy/event/dispatcher.h"
+#include "proxy/identity/control_stream.h"
+#include "proxy/identity/identity_client.h"
+#include "proxy/identity/secret_store.h"
+#include "proxy/server/options.h"
+#include "proxy/server/worker.h"
+#include "proxy/stats/registry.h"
+#include "proxy/xds/xds_client.h"
+
+namespace countersign::server {
+
+// The proxy: owns the main loop, the identity and configuration clients, the workers and the admin
+// pages, and joins them. Listeners accept from the first moment and hold what comes until identity
+// and configuration are there, so that an application may start before its sidecar is ready.
+//
+// Thread: main, for everything. Lifetime: main()'s.
+class Server {
+ public:
+  // SIGTERM and SIGINT must be blocked in all threads: they are read from a descriptor.
+  explicit Server(Options options);
+  ~Server();
+
+  // Binds everything and starts the workers. Errors are sentences for the person at the terminal.
+  absl::Status Start();
+  // Until a signal has come and what was to be drained is drained. Returns the exit code.
+  int Run();
+
+ private:
+  class Signals;
+
+  void OnSignal(int signal);
+  void StartDrain();
+  void OnInboundDrained();
+  // Ends the drain once no connection is left in either direction.
+  void PollDrained();
+  void OnDrainTimer();
+  void OnHousekeeping();
+
+  std::vector<std::string> NotReadyReasons() const;
+  void HandleAdmin(const admin::Request& request, admin::HttpServer::Done done);
+  void HandlePublic(const admin::Request& request, admin::HttpServer::Done done);
+  admin::Response ReadyPage() const;
+  admin::Response MetricsPage();
+  admin::Response LoggingPage(const admin::Request& request) const;
+  void ConnectionsPage(const admin::Request& request, admin::HttpServer::Done done);
+  // All workers' connections, at most `limit` of each; `done` runs on the main thread.
+  void CollectConnections(size_t limit, std::function<void(std::vector<ConnectionInfo>)> done);
+
+  const Options options_;
+  event::Dispatcher dispatcher_;
+  stats::Registry stats_;
+  identity::SecretStore secrets_;
+  admin::ConfigMirror config_mirror_;
+  std::unique_ptr<Signals> signals_;
+  std::unique_ptr<identity::ControlDialer> dialer_;
+  std::unique_ptr<identity::IdentityClient> identity_;
+  std::unique_ptr<xds::XdsClient> xds_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::unique_ptr<admin::HttpServer> admin_;
+  std::unique_ptr<admin::HttpServer> public_;
+
+  bool draining_ = false;
+  bool polling_drain_ = false;
+  size_t workers_to_drain_ = 0;
+  event::Instant drain_deadline_;
+  event::Timer drain_timer_;
+  event::Timer housekeeping_timer_;
+  int housekeeping_turns_ = 0;
+};
+
+}  // namespace countersign::server
+
+#endif  // COUNTERSIGN_PROXY_SERVER_SERVER_H_
