@@ -67,6 +67,11 @@ class DenyList {
 
   uint64_t epoch() const { return epoch_; }
   bool empty() const { return ids_.empty() && serials_.empty(); }
+  const absl::flat_hash_set<std::string>& ids() const { return ids_; }
+  // Issuer and serial.
+  const absl::flat_hash_set<std::pair<std::string, std::string>>& serials() const {
+    return serials_;
+  }
   bool Denies(const SpiffeId& id, absl::string_view issuer, absl::string_view serial) const;
 
  private:
