@@ -381,11 +381,22 @@ class GrpcControlDialer::Call : public std::enable_shared_from_this<Call> {
     reader_writer_->Finish(&status_, NewTag([this](bool) { OnFinished(); }));
   }
 
+  absl::Status ClosingStatus() const {
+    if (status_.ok()) {
+      return absl::UnavailableError("the control plane ended the stream");
+    }
+    std::string message = status_.error_message();
+    // What OpenSSL says of a chain to another root does not help anybody.
+    if (absl::StrContains(message, "Tls handshake failed")) {
+      message +=
+          "; is this the control plane, and does its certificate chain to the trust bundle? "
+          "If its authority was made anew, copy bundle.pem from its state folder again";
+    }
+    return absl::Status(static_cast<absl::StatusCode>(status_.error_code()), message);
+  }
+
   void OnFinished() {
-    absl::Status status = status_.ok()
-                              ? absl::UnavailableError("the control plane ended the stream")
-                              : absl::Status(static_cast<absl::StatusCode>(status_.error_code()),
-                                             status_.error_message());
+    const absl::Status status = ClosingStatus();
     post_([self = shared_from_this(), status] {
       if (ControlStream::Handler* handler = std::exchange(self->handler_, nullptr)) {
         handler->OnClosed(status);
