@@ -1,5 +1,6 @@
 #include "control/registry/kind.h"
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "api/mesh/v1alpha1/mesh.pb.h"
 
@@ -49,6 +50,23 @@ std::string Resource::Key() const {
   return absl::StrCat(metadata.namespace_(), "/", metadata.name());
 }
 
+namespace {
+
+std::string Printable(absl::string_view text) {
+  std::string printable;
+  printable.reserve(text.size());
+  for (const char c : text) {
+    if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) {
+      absl::StrAppend(&printable, "\\x", absl::Hex(static_cast<uint8_t>(c), absl::kZeroPad2));
+    } else {
+      printable.push_back(c);
+    }
+  }
+  return printable;
+}
+
+}  // namespace
+
 std::string ConfigError::ToString() const {
   std::string text = location.file;
   if (location.line > 0) {
@@ -60,7 +78,7 @@ std::string ConfigError::ToString() const {
     }
   }
   absl::StrAppend(&text, text.empty() ? "" : ": ", reason);
-  return text;
+  return Printable(text);
 }
 
 }  // namespace countersign::control::registry

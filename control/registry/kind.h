@@ -60,7 +60,8 @@ struct ConfigError {
   std::string field;     // `spec.mtls.mode`, empty for the resource as a whole
   std::string reason;
 
-  // `FILE:LINE:COLUMN: KIND/NAMESPACE/NAME: FIELD: REASON`
+  // `FILE:LINE:COLUMN: KIND/NAMESPACE/NAME: FIELD: REASON`. Control bytes, which a file may have
+  // put into names, come out as `\x1b`: this goes into logs and terminals.
   std::string ToString() const;
 };
 
