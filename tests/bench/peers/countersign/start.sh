@@ -104,13 +104,14 @@ sidecar() {
     --spiffe-id "spiffe://cluster.local/ns/default/sa/$workload" >"$WORK/$workload.token"
   $PINP "$proxy" --control "$(at 40)" --trust-bundle "$WORK/state/bundle.pem" \
     --trust-domain cluster.local --join-token-file "$WORK/$workload.token" \
-    --workload "$workload" --namespace default --concurrency 1 --log-level warn \
-    --admin "$(at "$offset")" --metrics-listen "$(at $((offset + 1)))" "$@" \
+    --workload "$workload" --namespace default --concurrency 1 --log-level warning \
+    --admin "$(at "$offset")" --metrics-listen "$(at $((offset + 1)))" --ready-listen off \
+    --outbound-listen off --inbound-listen off "$@" \
     >"$WORK/$side.log" 2>&1 &
   echo "$side $!" >>"$WORK/pids"
 }
 sidecar B server 42 --hbone-listen "$(at 12)"
-sidecar A client 44 \
+sidecar A client 44 --hbone-listen off \
   --forward "$(at 1)=$service:$BACKEND" --forward "$(at 2)=$service:$BACKEND" \
   --forward "$(at 3)=$service:$BACKEND" --forward "$(at 4)=$service:$BACKEND_H2"
 
