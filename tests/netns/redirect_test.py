@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from tests.support import netns_test
+from tests.support import capture_stub, netns_test
 from tests.support.mesh import PROXY_UID, run, wait_for
 
 SERVE = """
@@ -46,8 +46,9 @@ class RedirectClaims:
     def build(cls, mesh):
         RedirectClaims.here = mesh.add_pod('here', capture=False)
         RedirectClaims.there = mesh.add_pod('there', tunnel='NONE')
-        import tests.support.capture_stub as stub
-        programs = [cls.here.spawn('stub', [sys.executable, '-B', stub.__file__], uid=PROXY_UID)]
+        with open(capture_stub.__file__) as file:
+            stub = file.read()  # other users may not be able to read it where it lies
+        programs = [cls.here.spawn('stub', [sys.executable, '-c', stub], uid=PROXY_UID)]
         for pod in (cls.here, cls.there):
             programs.append(pod.spawn('server', [sys.executable, '-c', SERVE, '80', '81', '82', '15008', '15020', '15021']))
         for program in programs:

@@ -32,10 +32,16 @@ class Binaries:
         self.folder = os.path.abspath(folder)
 
     def __getattr__(self, name):
-        path = os.path.join(self.folder, self._PATHS[name])
-        if not os.access(path, os.X_OK):
-            raise MeshError(f'{path} is not there; build it first')
-        return path
+        built = os.path.join(self.folder, self._PATHS[name])
+        if not os.access(built, os.X_OK):
+            raise MeshError(f'{built} is not there; build it first')
+        # Other users than the one who built them shall run them, and may not be able to read the folder.
+        public = f'{STATE}/bin/{os.path.basename(built)}'
+        if not os.path.exists(public):
+            os.makedirs(os.path.dirname(public), exist_ok=True)
+            shutil.copy(built, public)
+            os.chmod(public, 0o755)
+        return public
 
 
 def run(argv, **options):

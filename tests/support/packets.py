@@ -19,8 +19,9 @@ class Capture:
 
     def __init__(self, interface, path, expression=''):
         self.path = path
+        # Without immediate mode the kernel keeps packets for up to a second, and those are lost at the end.
         self._dump = subprocess.Popen(
-            ['tcpdump', '-i', interface, '-s', '0', '-B', '65536', '-U', '-n', '-Z', 'root', '-w', path] +
+            ['tcpdump', '--immediate-mode', '-i', interface, '-s', '0', '-B', '65536', '-U', '-n', '-Z', 'root', '-w', path] +
             expression.split(), stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, start_new_session=True)
         line = ''
         for line in self._dump.stderr:
@@ -30,7 +31,7 @@ class Capture:
 
     def stop(self):
         """Returns the packets as a Traffic. MeshError if tcpdump lost any."""
-        time.sleep(0.3)  # the last packets are on their way through the kernel
+        time.sleep(0.5)  # the last packets are on their way through the kernel
         self._dump.send_signal(signal.SIGINT)
         words = self._dump.stderr.read()
         self._dump.wait()
