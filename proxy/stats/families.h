@@ -102,6 +102,56 @@ inline constexpr Family kXdsStreamFailures{"countersign_xds_stream_failures_tota
 inline constexpr Family kXdsSubscriptions{
     "countersign_xds_subscriptions", "Destinations subscribed to at present.", Type::kGauge, {}};
 
+// --- data path ----------------------------------------------------------------------------------
+
+inline constexpr Family kConnectionsActive{"countersign_connections_active",
+                                           "Connections open at present, by direction (inbound, "
+                                           "outbound).",
+                                           Type::kGauge,
+                                           {"direction"}};
+inline constexpr Family kConnectionsHeld{
+    "countersign_connections_held",
+    "Connections that wait for the certificate or for configuration.", Type::kGauge, {}};
+inline constexpr Family kTunnels{
+    "countersign_tunnels", "Open HBONE tunnels, by direction.", Type::kGauge, {"direction"}};
+inline constexpr Family kOutboundRefused{
+    "countersign_outbound_refused_total",
+    "The application's connections that were refused or failed, by reason and destination.",
+    Type::kCounter,
+    {"reason", "destination"}};
+inline constexpr Family kInboundRefused{
+    "countersign_inbound_refused_total",
+    "Callers' connections that were refused or failed, by reason, the caller's address, the port "
+    "and the policy that decided.",
+    Type::kCounter,
+    {"reason", "source", "port", "policy"}};
+inline constexpr Family kPlaintextCallers{
+    "countersign_plaintext_callers_total",
+    "Plaintext connections let in, by the caller's address and the port: who would break under "
+    "STRICT.",
+    Type::kCounter,
+    {"source", "port"}};
+inline constexpr Family kTlsHandshakes{"countersign_tls_handshakes_total",
+                                       "Mutual TLS handshakes that succeeded, by our role.",
+                                       Type::kCounter,
+                                       {"role"}};
+inline constexpr Family kTlsHandshakeFailures{
+    "countersign_tls_handshake_failures_total",
+    "TLS handshakes that failed, by our role and reason: verify_... (we refused the peer), "
+    "alert_... (the peer refused us), plaintext, version, alpn, ...",
+    Type::kCounter,
+    {"role", "reason"}};
+inline constexpr Family kPeerCertificateNotAfter{
+    "countersign_peer_certificate_not_after_timestamp_seconds",
+    "When the certificate of a peer that is connected expires, as Unix time; 0 once no connection "
+    "has it. By reporter (source: we called, destination: we were called).",
+    Type::kGauge,
+    {"reporter", "peer_principal", "serial"}};
+inline constexpr Family kOverload{"countersign_overload_total",
+                                  "Connections refused by a limit of this proxy, by limit.",
+                                  Type::kCounter,
+                                  {"limit"}};
+
 // --- TCP (Istio's names and meanings under our prefix) ------------------------------------------
 
 #define COUNTERSIGN_TCP_LABELS                                                               \
@@ -145,7 +195,10 @@ inline constexpr const Family* kFamilies[] = {
     &kXdsUpdates,        &kXdsStreamFailures,
     &kXdsSubscriptions,  &kTcpOpened,
     &kTcpClosed,         &kTcpSent,
-    &kTcpReceived,
+    &kTcpReceived,       &kConnectionsActive,
+    &kConnectionsHeld, &kTunnels, &kOutboundRefused, &kInboundRefused,
+    &kPlaintextCallers, &kTlsHandshakes, &kTlsHandshakeFailures, &kPeerCertificateNotAfter,
+    &kOverload,
 };
 
 }  // namespace countersign::stats

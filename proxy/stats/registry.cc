@@ -2,7 +2,8 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <deque>
+#include <iterator>
+#include <list>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -36,7 +37,7 @@ struct ThreadCell {
 
 struct Series {
   std::vector<std::string> values;
-  std::deque<ThreadCell> cells;  // stable addresses: handles point in here
+  std::list<ThreadCell> cells;  // stable addresses: handles point in here
 
   Cell& ForThread(uint32_t thread) {
     for (ThreadCell& cell : cells) {
@@ -59,12 +60,21 @@ struct Series {
 struct FamilyState {
   explicit FamilyState(const Family& declared) : family(&declared) {}
   const Family* family;
-  std::deque<Series> series;
-  absl::flat_hash_map<std::string, Series*> by_values;
+  std::list<Series> series;  // in order of appearance
+  absl::flat_hash_map<std::string, std::list<Series>::iterator> by_values;
   Series* overflow = nullptr;
 };
 
 absl::string_view Cut(absl::string_view value) { return value.substr(0, kMaxLabelBytes); }
+
+std::string KeyOf(std::initializer_list<absl::string_view> values) {
+  std::string key;
+  for (absl::string_view value : values) {
+    value = Cut(value);
+    absl::StrAppend(&key, value.size(), ":", value);  // length first: no value can forge another
+  }
+  return key;
+}
 
 }  // namespace
 
@@ -82,11 +92,7 @@ struct Registry::State {
 
   Series& Find(const Family& family, std::initializer_list<absl::string_view> values) {
     FamilyState& state = FindFamily(family);
-    std::string key;
-    for (absl::string_view value : values) {
-      value = Cut(value);
-      absl::StrAppend(&key, value.size(), ":", value);  // length first: no value can forge another
-    }
+    std::string key = KeyOf(values);
     auto found = state.by_values.find(key);
     if (found != state.by_values.end()) {
       return *found->second;
@@ -104,7 +110,7 @@ struct Registry::State {
     for (absl::string_view value : values) {
       fresh.values.emplace_back(Cut(value));
     }
-    state.by_values.emplace(std::move(key), &fresh);
+    state.by_values.emplace(std::move(key), std::prev(state.series.end()));
     return fresh;
   }
 };
@@ -122,10 +128,29 @@ Cell& Registry::Get(const Family& family, std::initializer_list<absl::string_vie
   return state_->Find(family, label_values).ForThread(ThisThread());
 }
 
+void Registry::Release(const Family& family,
+                       std::initializer_list<absl::string_view> label_values) {
+  std::lock_guard<std::mutex> lock(state_->mutex);
+  FamilyState& state = state_->FindFamily(family);
+  auto found = state.by_values.find(KeyOf(label_values));
+  if (found == state.by_values.end()) {
+    return;  // folded into `other`, which is never given back
+  }
+  Series& series = *found->second;
+  series.cells.remove_if([](const ThreadCell& cell) { return cell.thread == ThisThread(); });
+  if (series.cells.empty()) {
+    state.series.erase(found->second);
+    state.by_values.erase(found);
+  }
+}
+
 std::string Registry::Serialize() const {
   std::string out;
   std::lock_guard<std::mutex> lock(state_->mutex);
   for (const auto& [name, state] : state_->families) {
+    if (state.series.empty()) {
+      continue;
+    }
     AppendFamilyHeader(*state.family, &out);
     for (const Series& series : state.series) {
       AppendSample(*state.family, series.values, series.Sum(), &out);

@@ -49,8 +49,13 @@ class Registry {
   // The calling thread's cell for these label values, in the family's order; cells of several
   // threads are summed at scrape. Beyond the family's cap of series (2,000) all further values
   // share one series whose values are `other`, and countersign_stats_series_capped_total counts it.
-  // Handles stay valid for the registry's life.
+  // Handles stay valid until Release.
   Cell& Get(const Family& family, std::initializer_list<absl::string_view> label_values);
+
+  // Takes the calling thread's cell of a series back; its handles are dead from then on, and the
+  // series is gone once no thread has a cell of it. For gauges of what comes and goes, such as
+  // peers' certificates: without this their series would pile up until the cap.
+  void Release(const Family& family, std::initializer_list<absl::string_view> label_values);
 
   // Prometheus text format 0.0.4.
   std::string Serialize() const;

@@ -82,6 +82,27 @@ TEST(RegistryTest, HandlesOutliveLaterGrowth) {
   EXPECT_THAT(registry.Serialize(), HasSubstr("test_calls_total{who=\"early\"} 7\n"));
 }
 
+TEST(RegistryTest, ReleasedSeriesAreGoneAndMakeRoom) {
+  Registry registry;
+  for (int i = 0; i < 10'000; ++i) {
+    registry.Get(kCalls, {absl::StrCat("peer-", i)}).Add(1);
+    registry.Release(kCalls, {absl::StrCat("peer-", i)});
+  }
+  EXPECT_EQ(registry.Serialize(), "");
+  registry.Release(kCalls, {"never there"});
+}
+
+TEST(RegistryTest, ASeriesStaysWhileAnotherThreadHasACellOfIt) {
+  Registry registry;
+  registry.Get(kCalls, {"shared"}).Add(2);
+  std::thread other([&] {
+    registry.Get(kCalls, {"shared"}).Add(5);
+    registry.Release(kCalls, {"shared"});
+  });
+  other.join();
+  EXPECT_THAT(registry.Serialize(), HasSubstr("{who=\"shared\"} 2\n"));
+}
+
 TEST(RegistryTest, OverlongLabelValuesAreCut) {
   Registry registry;
   registry.Get(kCalls, {std::string(100'000, 'x')}).Add(1);
