@@ -1,0 +1,505 @@
+#include "proxy/xds/resource_store.h"
+
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "api/xds/cluster.pb.h"
+#include "api/xds/endpoint.pb.h"
+#include "api/xds/listener.pb.h"
+#include "api/xds/names.h"
+#include "proxy/config/strict_fields.h"
+
+namespace countersign::xds {
+namespace {
+
+using config::ClusterResource;
+
+template <typename Message>
+absl::Status Parse(const google::protobuf::Any& any, const std::string& what, Message* message) {
+  if (!any.Is<Message>() || !any.UnpackTo(message)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(what, ": is no ", Message::descriptor()->full_name()));
+  }
+  return absl::OkStatus();
+}
+
+template <typename Map>
+std::string VersionIn(const Map& map, const std::string& name) {
+  auto it = map.find(name);
+  return it == map.end() ? "" : it->second.version;
+}
+
+}  // namespace
+
+const char* ResourceTypeUrl(ResourceType type) {
+  switch (type) {
+    case ResourceType::kCluster:
+      return kClusterUrl;
+    case ResourceType::kEndpoints:
+      return kEndpointsUrl;
+    case ResourceType::kListener:
+      return kListenerUrl;
+  }
+  return "";
+}
+
+const char* ResourceTypeLabel(ResourceType type) {
+  switch (type) {
+    case ResourceType::kCluster:
+      return "cluster";
+    case ResourceType::kEndpoints:
+      return "endpoints";
+    case ResourceType::kListener:
+      return "listener";
+  }
+  return "";
+}
+
+bool ResourceTypeOfUrl(const std::string& url, ResourceType* type) {
+  for (ResourceType known : kResourceTypes) {
+    if (url == ResourceTypeUrl(known)) {
+      *type = known;
+      return true;
+    }
+  }
+  return false;
+}
+
+std::string DestinationName(const net::Address& destination) {
+  return absl::StrCat(kDestinationPrefix, destination.ToString());
+}
+
+absl::optional<net::Address> DestinationOfName(const std::string& name) {
+  if (!absl::StartsWith(name, kDestinationPrefix)) {
+    return absl::nullopt;
+  }
+  const absl::StatusOr<net::Address> address =
+      net::Address::Parse(absl::string_view(name).substr(sizeof(kDestinationPrefix) - 1));
+  if (!address.ok() || DestinationName(*address) != name) {
+    return absl::nullopt;
+  }
+  return *address;
+}
+
+ResourceStore::ResourceStore() = default;
+ResourceStore::~ResourceStore() = default;
+
+void ResourceStore::AddSink(config::ConfigSink* sink) {
+  sinks_.push_back(sink);
+  if (proxy_config_ != nullptr) {
+    sink->OnProxyConfig(proxy_config_);
+  }
+  for (const auto& [address, entry] : destinations_) {
+    if (entry.published != nullptr) {
+      sink->OnDestination(address, entry.published);
+    }
+  }
+}
+
+bool ResourceStore::Want(const net::Address& destination) {
+  auto [it, inserted] = destinations_.try_emplace(destination);
+  if (!inserted && it->second.published != nullptr) {
+    for (config::ConfigSink* sink : sinks_) {
+      sink->OnDestination(destination, it->second.published);
+    }
+  }
+  return inserted;
+}
+
+void ResourceStore::Unwant(const net::Address& destination) {
+  auto it = destinations_.find(destination);
+  if (it == destinations_.end()) {
+    return;
+  }
+  SetClusterOf(destination, &it->second, "");
+  destinations_.erase(it);
+  dirty_.erase(destination);
+  const std::string name = DestinationName(destination);
+  listeners_.erase(name);
+  absent_[static_cast<int>(ResourceType::kListener)].erase(name);
+  for (config::ConfigSink* sink : sinks_) {
+    sink->OnDestination(destination, nullptr);
+  }
+}
+
+absl::Status ResourceStore::Update(ResourceType type, const std::string& name,
+                                   const std::string& version,
+                                   const google::protobuf::Any& resource) {
+  const std::string what = absl::StrCat(ResourceTypeLabel(type), " `", name, "`");
+  switch (type) {
+    case ResourceType::kListener:
+      if (absl::Status status = UpdateListener(name, version, resource); !status.ok()) {
+        return status;
+      }
+      break;
+    case ResourceType::kCluster: {
+      envoy::config::cluster::v3::Cluster message;
+      if (absl::Status status = Parse(resource, what, &message); !status.ok()) {
+        return status;
+      }
+      absl::StatusOr<ClusterResource> translated = config::TranslateCluster(message);
+      if (!translated.ok()) {
+        return translated.status();
+      }
+      if (translated->cluster.name != name) {
+        return absl::InvalidArgumentError(absl::StrCat(what, ".name: must be the resource's"));
+      }
+      ClusterEntry& entry = clusters_[name];
+      if (entry.resource.kind == ClusterResource::Kind::kEds) {
+        clusters_of_endpoints_[entry.resource.endpoints_name].erase(name);
+      }
+      entry.version = version;
+      entry.resource = *std::move(translated);
+      if (entry.resource.kind == ClusterResource::Kind::kEds) {
+        clusters_of_endpoints_[entry.resource.endpoints_name].insert(name);
+      }
+      RefreshCluster(name);
+      break;
+    }
+    case ResourceType::kEndpoints: {
+      envoy::config::endpoint::v3::ClusterLoadAssignment message;
+      if (absl::Status status = Parse(resource, what, &message); !status.ok()) {
+        return status;
+      }
+      absl::StatusOr<std::vector<config::EndpointResource>> translated =
+          config::TranslateEndpoints(message);
+      if (!translated.ok()) {
+        return translated.status();
+      }
+      if (message.cluster_name() != name) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(what, ".cluster_name: must be the resource's name"));
+      }
+      endpoints_[name] = {version, *std::move(translated)};
+      for (const std::string& cluster : clusters_of_endpoints_[name]) {
+        RefreshCluster(cluster);
+      }
+      break;
+    }
+  }
+  absent_[static_cast<int>(type)].erase(name);
+  return absl::OkStatus();
+}
+
+absl::Status ResourceStore::UpdateListener(const std::string& name, const std::string& version,
+                                           const google::protobuf::Any& resource) {
+  const std::string what = absl::StrCat("listener `", name, "`");
+  envoy::config::listener::v3::Listener message;
+  if (absl::Status status = Parse(resource, what, &message); !status.ok()) {
+    return status;
+  }
+  Listener listener;
+  listener.version = version;
+  if (name == kInboundListener) {
+    absl::StatusOr<config::InboundListener> inbound = config::TranslateInbound(message);
+    if (!inbound.ok()) {
+      return inbound.status();
+    }
+    listener.cluster = std::move(inbound->cluster);
+    listener.inbound = std::move(inbound->policy);
+    standing_dirty_ = true;
+  } else if (name == kOutboundListener) {
+    absl::StatusOr<config::OutboundListener> outbound = config::TranslateOutbound(message);
+    if (!outbound.ok()) {
+      return outbound.status();
+    }
+    listener.cluster = std::move(outbound->cluster);
+    listener.policy = std::move(outbound->policy);
+    standing_dirty_ = true;
+  } else {
+    const absl::optional<net::Address> address = DestinationOfName(name);
+    if (!address.has_value()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(what, ".name: must be `inbound`, `outbound` or `outbound/IP:PORT`"));
+    }
+    absl::StatusOr<std::string> cluster = config::TranslateDestination(message, *address);
+    if (!cluster.ok()) {
+      return cluster.status();
+    }
+    auto it = destinations_.find(*address);
+    if (it == destinations_.end()) {
+      return absl::OkStatus();  // unsubscribed while it was under way
+    }
+    listener.cluster = *cluster;
+    it->second.answered = true;
+    SetClusterOf(*address, &it->second, *std::move(cluster));
+    dirty_.insert(*address);
+  }
+  listeners_[name] = std::move(listener);
+  return absl::OkStatus();
+}
+
+void ResourceStore::SetClusterOf(const net::Address& address, DestinationEntry* entry,
+                                 std::string cluster) {
+  if (entry->cluster == cluster) {
+    return;
+  }
+  if (!entry->cluster.empty()) {
+    auto users = users_.find(entry->cluster);
+    users->second.erase(address);
+    if (users->second.empty()) {
+      users_.erase(users);
+    }
+  }
+  entry->cluster = std::move(cluster);
+  if (!entry->cluster.empty()) {
+    users_[entry->cluster].insert(address);
+  }
+}
+
+void ResourceStore::RefreshCluster(const std::string& name) {
+  if (auto it = clusters_.find(name); it != clusters_.end()) {
+    it->second.assembled = nullptr;
+  }
+  standing_dirty_ = true;
+  if (auto users = users_.find(name); users != users_.end()) {
+    dirty_.insert(users->second.begin(), users->second.end());
+  }
+}
+
+void ResourceStore::Remove(ResourceType type, const std::string& name) {
+  switch (type) {
+    case ResourceType::kListener: {
+      const absl::optional<net::Address> address = DestinationOfName(name);
+      if (!address.has_value()) {
+        return;  // there is always some standing configuration: the last one
+      }
+      auto it = destinations_.find(*address);
+      if (it == destinations_.end()) {
+        return;
+      }
+      listeners_.erase(name);
+      it->second.answered = true;
+      SetClusterOf(*address, &it->second, "");
+      dirty_.insert(*address);
+      break;
+    }
+    case ResourceType::kCluster:
+      if (auto it = clusters_.find(name); it != clusters_.end()) {
+        if (it->second.resource.kind == ClusterResource::Kind::kEds) {
+          clusters_of_endpoints_[it->second.resource.endpoints_name].erase(name);
+        }
+        clusters_.erase(it);
+      }
+      RefreshCluster(name);
+      break;
+    case ResourceType::kEndpoints:
+      endpoints_.erase(name);
+      for (const std::string& cluster : clusters_of_endpoints_[name]) {
+        RefreshCluster(cluster);
+      }
+      break;
+  }
+  absent_[static_cast<int>(type)].insert(name);
+}
+
+std::shared_ptr<const config::Cluster> ResourceStore::Assemble(const std::string& name) {
+  auto it = clusters_.find(name);
+  if (it == clusters_.end()) {
+    if (!absent_[static_cast<int>(ResourceType::kCluster)].contains(name)) {
+      return nullptr;
+    }
+    // The listener leads to a cluster that there is not: nothing is ready there.
+    auto none = std::make_shared<config::Cluster>();
+    none->name = name;
+    return none;
+  }
+  ClusterEntry& entry = it->second;
+  if (entry.assembled != nullptr) {
+    return entry.assembled;
+  }
+  switch (entry.resource.kind) {
+    case ClusterResource::Kind::kOriginalDst:
+      return nullptr;  // Resolve deals with these
+    case ClusterResource::Kind::kStatic:
+      entry.assembled = config::AssembleCluster(entry.resource, entry.resource.static_endpoints);
+      break;
+    case ClusterResource::Kind::kEds: {
+      auto endpoints = endpoints_.find(entry.resource.endpoints_name);
+      if (endpoints != endpoints_.end()) {
+        entry.assembled = config::AssembleCluster(entry.resource, endpoints->second.endpoints);
+      } else if (absent_[static_cast<int>(ResourceType::kEndpoints)].contains(
+                     entry.resource.endpoints_name)) {
+        entry.assembled = config::AssembleCluster(entry.resource, {});
+      }
+      break;
+    }
+  }
+  return entry.assembled;
+}
+
+std::shared_ptr<const config::Destination> ResourceStore::Resolve(const DestinationEntry& entry) {
+  if (!entry.answered) {
+    return nullptr;
+  }
+  auto destination = std::make_shared<config::Destination>();
+  if (entry.cluster.empty()) {
+    destination->kind = config::Destination::Kind::kUnknown;
+    return destination;
+  }
+  if (auto it = clusters_.find(entry.cluster);
+      it != clusters_.end() && it->second.resource.kind == ClusterResource::Kind::kOriginalDst) {
+    // A listener that only says `pass through` says no more than that nothing is known.
+    destination->kind = config::Destination::Kind::kUnknown;
+    return destination;
+  }
+  destination->kind = config::Destination::Kind::kCluster;
+  destination->cluster = Assemble(entry.cluster);
+  return destination->cluster == nullptr ? nullptr : destination;
+}
+
+void ResourceStore::PublishStanding() {
+  auto inbound = listeners_.find(kInboundListener);
+  auto outbound = listeners_.find(kOutboundListener);
+  if (inbound == listeners_.end() || outbound == listeners_.end()) {
+    return;
+  }
+  auto cluster = clusters_.find(outbound->second.cluster);
+  auto application = clusters_.find(inbound->second.cluster);
+  if (cluster == clusters_.end() || application == clusters_.end() ||
+      application->second.resource.kind != ClusterResource::Kind::kOriginalDst) {
+    return;
+  }
+  auto config = std::make_shared<config::ProxyConfig>();
+  config->inbound = inbound->second.inbound;
+  config->outbound.name = outbound->second.policy;
+  config->outbound.mode = cluster->second.resource.kind == ClusterResource::Kind::kOriginalDst
+                              ? config::OutboundPolicy::Mode::kAllowAny
+                              : config::OutboundPolicy::Mode::kRegistryOnly;
+  proxy_config_ = std::move(config);
+  for (config::ConfigSink* sink : sinks_) {
+    sink->OnProxyConfig(proxy_config_);
+  }
+}
+
+void ResourceStore::Publish() {
+  if (std::exchange(standing_dirty_, false)) {
+    PublishStanding();
+  }
+  for (const net::Address& address : std::exchange(dirty_, {})) {
+    auto it = destinations_.find(address);
+    if (it == destinations_.end()) {
+      continue;
+    }
+    // While something is missing, what was in force before stays in force.
+    if (std::shared_ptr<const config::Destination> now = Resolve(it->second); now != nullptr) {
+      it->second.published = now;
+      for (config::ConfigSink* sink : sinks_) {
+        sink->OnDestination(address, now);
+      }
+    }
+  }
+}
+
+std::vector<std::string> ResourceStore::Needed(ResourceType type) const {
+  std::vector<std::string> names;
+  if (type == ResourceType::kListener) {
+    names = {kInboundListener, kOutboundListener};
+    for (const auto& [address, entry] : destinations_) {
+      names.push_back(DestinationName(address));
+    }
+    return names;
+  }
+  absl::flat_hash_set<std::string> unique;
+  for (const auto& [name, listener] : listeners_) {
+    if (type == ResourceType::kCluster) {
+      unique.insert(listener.cluster);
+    } else if (auto it = clusters_.find(listener.cluster);
+               it != clusters_.end() && it->second.resource.kind == ClusterResource::Kind::kEds) {
+      unique.insert(it->second.resource.endpoints_name);
+    }
+  }
+  names.assign(unique.begin(), unique.end());
+  return names;
+}
+
+std::vector<std::string> ResourceStore::Missing(ResourceType type) const {
+  std::vector<std::string> names;
+  for (std::string& name : Needed(type)) {
+    if (VersionOf(type, name).empty() && !absent_[static_cast<int>(type)].contains(name)) {
+      names.push_back(std::move(name));
+    }
+  }
+  return names;
+}
+
+std::vector<std::string> ResourceStore::DropUnneeded(ResourceType type) {
+  const std::vector<std::string> needed = Needed(type);
+  const absl::flat_hash_set<std::string> keep(needed.begin(), needed.end());
+  std::vector<std::string> dropped;
+  const auto collect = [&](const auto& map) {
+    for (const auto& entry : map) {
+      if (!keep.contains(entry.first)) {
+        dropped.push_back(entry.first);
+      }
+    }
+  };
+  if (type == ResourceType::kCluster) {
+    collect(clusters_);
+  } else if (type == ResourceType::kEndpoints) {
+    collect(endpoints_);
+  }
+  for (const std::string& name : absent_[static_cast<int>(type)]) {
+    if (!keep.contains(name)) {
+      dropped.push_back(name);
+    }
+  }
+  for (const std::string& name : dropped) {
+    if (type == ResourceType::kCluster) {
+      auto it = clusters_.find(name);
+      if (it != clusters_.end() && it->second.resource.kind == ClusterResource::Kind::kEds) {
+        auto of = clusters_of_endpoints_.find(it->second.resource.endpoints_name);
+        of->second.erase(name);
+        if (of->second.empty()) {
+          clusters_of_endpoints_.erase(of);
+        }
+      }
+      clusters_.erase(name);
+    } else if (type == ResourceType::kEndpoints) {
+      endpoints_.erase(name);
+    }
+    absent_[static_cast<int>(type)].erase(name);
+  }
+  return dropped;
+}
+
+std::string ResourceStore::VersionOf(ResourceType type, const std::string& name) const {
+  switch (type) {
+    case ResourceType::kCluster:
+      return VersionIn(clusters_, name);
+    case ResourceType::kEndpoints:
+      return VersionIn(endpoints_, name);
+    case ResourceType::kListener:
+      return VersionIn(listeners_, name);
+  }
+  return "";
+}
+
+size_t ResourceStore::size(ResourceType type) const {
+  switch (type) {
+    case ResourceType::kCluster:
+      return clusters_.size();
+    case ResourceType::kEndpoints:
+      return endpoints_.size();
+    case ResourceType::kListener:
+      return listeners_.size();
+  }
+  return 0;
+}
+
+std::shared_ptr<const config::Destination> ResourceStore::Find(
+    const net::Address& destination) const {
+  auto it = destinations_.find(destination);
+  return it == destinations_.end() ? nullptr : it->second.published;
+}
+
+std::vector<net::Address> ResourceStore::Destinations() const {
+  std::vector<net::Address> all;
+  for (const auto& [address, entry] : destinations_) {
+    all.push_back(address);
+  }
+  return all;
+}
+
+}  // namespace countersign::xds
