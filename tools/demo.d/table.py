@@ -65,8 +65,8 @@ def peers(pods):
     found = {}
     for pod in pods:
         for labels, not_after in Samples(pod.admin('/metrics')).all(PEER_NOT_AFTER):
-            key = (pod.name, labels['principal'])
-            if key not in found or not_after > found[key][1]:
+            key = (pod.name, labels['peer_principal'])
+            if not_after and (key not in found or not_after > found[key][1]):
                 found[key] = (labels['serial'], not_after)
     return {key: (serial_, round(not_after - time.time())) for key, (serial_, not_after) in found.items()}
 
