@@ -54,6 +54,9 @@ absl::StatusOr<Socket> Socket::Listen(const Address& address) {
   if (!socket.valid()) return error("make a socket for");
   SetInt(socket.fd(), SOL_SOCKET, SO_REUSEADDR, 1);
   SetInt(socket.fd(), SOL_SOCKET, SO_REUSEPORT, 1);
+  // Inherited by the connections, which spares them the calls.
+  socket.SetNoDelay();
+  socket.SetKeepAlive();
   // [::] must not take IPv4's port as well: each family has a listener of its own.
   if (address.family() == AF_INET6) SetInt(socket.fd(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
   sockaddr_storage storage;

@@ -13,6 +13,7 @@
 #include "api/net/address.h"
 #include "proxy/config/discovery.h"
 #include "proxy/identity/secret_snapshot.h"
+#include "proxy/pipeline/connection_info.h"
 #include "proxy/stats/registry.h"
 
 namespace countersign::server {
@@ -31,6 +32,9 @@ struct WorkerOptions {
   std::vector<net::Address> inbound_listen;   // 15006
   std::vector<net::Address> hbone_listen;     // 15008
   std::vector<Forward> forwards;
+  // The same for the inbound side: what connects to `listen` is treated as captured on its way to
+  // the application at `destination`.
+  std::vector<Forward> inbound_forwards;
   std::vector<net::Address> admin_listen;          // refused as a destination (loops)
   std::chrono::milliseconds hold_timeout{10'000};  // waiting for identity or configuration
   uint32_t max_held_connections = 1024;
@@ -42,22 +46,7 @@ struct WorkerOptions {
   std::string workload_namespace;
 };
 
-// A line of /connections.
-struct ConnectionInfo {
-  uint64_t id = 0;
-  bool inbound = false;
-  std::string downstream;   // address
-  std::string destination;  // original destination
-  std::string upstream;     // address of the endpoint, tunnel included
-  std::string peer_id;      // SPIFFE ID, empty for plaintext
-  std::string peer_serial;  // hex
-  int64_t peer_expires_unix = 0;
-  std::string security;  // mutual_tls | none
-  std::string state;     // held | connecting | open | draining
-  uint64_t bytes_in = 0;
-  uint64_t bytes_out = 0;
-  double age_seconds = 0;
-};
+using pipeline::ConnectionInfo;
 
 // Lifetime: made and destroyed on the main thread; its loop runs on a thread of its own between
 // Start and Stop. Every public function may be called from the main thread; what they bring takes

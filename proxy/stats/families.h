@@ -111,7 +111,9 @@ inline constexpr Family kConnectionsActive{"countersign_connections_active",
                                            {"direction"}};
 inline constexpr Family kConnectionsHeld{
     "countersign_connections_held",
-    "Connections that wait for the certificate or for configuration.", Type::kGauge, {}};
+    "Connections that wait for the certificate or for configuration.",
+    Type::kGauge,
+    {}};
 inline constexpr Family kTunnels{
     "countersign_tunnels", "Open HBONE tunnels, by direction.", Type::kGauge, {"direction"}};
 inline constexpr Family kOutboundRefused{
@@ -183,21 +185,40 @@ inline constexpr Family kTcpReceived{
 // ---------------------------------------------------
 
 inline constexpr const Family* kFamilies[] = {
-    &kStatsSeriesCapped, &kBuildInfo,
-    &kProcessStart,      &kProcessResident,
-    &kProcessOpenFds,    &kReady,
-    &kCertificateExpiry, &kCertificateNotAfter,
-    &kTrustAnchorExpiry, &kIdentityRotations,
-    &kIdentityRequests,  &kIdentityRefusals,
-    &kIdentityRejected,  &kIdentityStreamFailures,
-    &kIdentityConnected, &kTrustBundleEpoch,
-    &kDenyListEpoch,     &kXdsConnected,
-    &kXdsUpdates,        &kXdsStreamFailures,
-    &kXdsSubscriptions,  &kTcpOpened,
-    &kTcpClosed,         &kTcpSent,
-    &kTcpReceived,       &kConnectionsActive,
-    &kConnectionsHeld, &kTunnels, &kOutboundRefused, &kInboundRefused,
-    &kPlaintextCallers, &kTlsHandshakes, &kTlsHandshakeFailures, &kPeerCertificateNotAfter,
+    &kStatsSeriesCapped,
+    &kBuildInfo,
+    &kProcessStart,
+    &kProcessResident,
+    &kProcessOpenFds,
+    &kReady,
+    &kCertificateExpiry,
+    &kCertificateNotAfter,
+    &kTrustAnchorExpiry,
+    &kIdentityRotations,
+    &kIdentityRequests,
+    &kIdentityRefusals,
+    &kIdentityRejected,
+    &kIdentityStreamFailures,
+    &kIdentityConnected,
+    &kTrustBundleEpoch,
+    &kDenyListEpoch,
+    &kXdsConnected,
+    &kXdsUpdates,
+    &kXdsStreamFailures,
+    &kXdsSubscriptions,
+    &kTcpOpened,
+    &kTcpClosed,
+    &kTcpSent,
+    &kTcpReceived,
+    &kConnectionsActive,
+    &kConnectionsHeld,
+    &kTunnels,
+    &kOutboundRefused,
+    &kInboundRefused,
+    &kPlaintextCallers,
+    &kTlsHandshakes,
+    &kTlsHandshakeFailures,
+    &kPeerCertificateNotAfter,
     &kOverload,
 };
 

@@ -118,8 +118,9 @@ void HbonePool::Connect(Group& group, std::chrono::milliseconds timeout, Request
   tls.expected_id = group.key.identity;
   tls.verifier = &verifier_;
   tls.clock = &dispatcher_.clock();
-  member->tunnel = std::make_unique<TunnelConnection>(dispatcher_, static_cast<TunnelConnection::Owner&>(*this), options,
-                                                      std::move(socket), std::move(tls));
+  member->tunnel =
+      std::make_unique<TunnelConnection>(dispatcher_, static_cast<TunnelConnection::Owner&>(*this),
+                                         options, std::move(socket), std::move(tls));
   member->retire_at = context_->secret().not_after;
   member->waiting.push_back(&request);
   request.queue_ = &member->waiting;
@@ -180,9 +181,7 @@ void HbonePool::OnTunnelClosed(TunnelConnection& tunnel, CloseReason reason,
   Member* member = Find(tunnel);
   Group& group = *member->group;
   const Key key = group.key;
-  if (reason != CloseReason::kFinished) {
-    observer_.OnTunnelFailed(tunnel, key.address, key.identity, reason, explanation);
-  }
+  observer_.OnTunnelEnded(tunnel, key.address, key.identity, reason, explanation);
   by_tunnel_.erase(&tunnel);
   --tunnels_;
   const auto it = std::find_if(group.members.begin(), group.members.end(),

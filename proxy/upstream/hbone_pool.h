@@ -52,9 +52,10 @@ class HbonePool final : private TunnelConnection::Owner {
   class Observer {
    public:
     virtual void OnTunnelOpened(const TunnelConnection& tunnel) = 0;
-    virtual void OnTunnelFailed(const TunnelConnection& tunnel, const net::Address& address,
-                                const spiffe::SpiffeId& expected, buffer::CloseReason reason,
-                                const std::string& explanation) = 0;
+    // It was opened if tunnel.tls().open(). kFinished and an empty explanation: an orderly end.
+    virtual void OnTunnelEnded(const TunnelConnection& tunnel, const net::Address& address,
+                               const spiffe::SpiffeId& expected, buffer::CloseReason reason,
+                               const std::string& explanation) = 0;
 
    protected:
     ~Observer() = default;

@@ -1,0 +1,191 @@
+#include "proxy/pipeline/environment.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace countersign::pipeline {
+
+using buffer::CloseReason;
+
+Session::Session(Environment& env)
+    : env_(env), id_(env.NextId()), started_at_(env.dispatcher().now()) {}
+
+Environment::Environment(event::Dispatcher& dispatcher, Settings settings,
+                         config::Discovery& discovery, stats::Registry& stats)
+    : dispatcher_(dispatcher),
+      settings_(std::move(settings)),
+      report_(stats, dispatcher.clock(), settings_.workload, settings_.workload_namespace),
+      destinations_(discovery),
+      pool_(dispatcher, verifier_, *this,
+            upstream::HbonePool::Options{
+                settings_.max_streams_per_tunnel, std::chrono::minutes(5), {}}) {}
+
+Environment::~Environment() {
+  // Not through DeferredDelete: what dies later than the pools could not close its streams.
+  draining_ = false;
+  while (sessions_ != nullptr) {
+    Session* session = sessions_;
+    Unlink(*session);
+    delete session;
+  }
+}
+
+tls::TlsOptions Environment::ClientTls(absl::string_view alpn, const spiffe::SpiffeId& expected) {
+  return {client_context_, alpn, expected, &verifier_, &dispatcher_.clock()};
+}
+
+tls::TlsOptions Environment::ServerTls(absl::string_view alpn) {
+  return {server_context_, alpn, {}, &verifier_, &dispatcher_.clock()};
+}
+
+void Environment::OnProxyConfig(std::shared_ptr<const config::ProxyConfig> config) {
+  config_ = std::move(config);
+  ForEach([](Session& session) { session.Reevaluate(); });
+  ReleaseHeld();
+}
+
+void Environment::OnSecret(std::shared_ptr<const identity::SecretSnapshot> secret) {
+  auto client = tls::TlsContext::Create(tls::Role::kClient, secret);
+  auto server = tls::TlsContext::Create(tls::Role::kServer, secret);
+  if (!client.ok() || !server.ok()) {
+    // The snapshot in force stays: a broken one must not take working connections away.
+    spdlog::error("kept the previous certificate: {}",
+                  std::string((client.ok() ? server : client).status().message()));
+    return;
+  }
+  secret_ = std::move(secret);
+  client_context_ = *std::move(client);
+  server_context_ = *std::move(server);
+  report_.SetIdentity(*secret_);
+  pool_.CloseIf([this](const spiffe::PeerSvid& peer) { return Denied(peer); },
+                CloseReason::kDenied);
+  pool_.SetContext(client_context_);
+  ForEach([](Session& session) { session.Reevaluate(); });
+  ReleaseHeld();
+}
+
+bool Environment::Denied(const spiffe::PeerSvid& peer) const {
+  return secret_ != nullptr && secret_->deny_list->Denies(peer.id, peer.issuer, peer.serial);
+}
+
+bool Environment::IsOwnListener(const net::Address& address) {
+  return settings_.own_ports.contains(address.port()) &&
+         (address.ip().IsUnspecified() || IsLocal(address.ip()));
+}
+
+void Environment::Adopt(std::unique_ptr<Session> session) {
+  Session* added = session.release();
+  added->next_ = sessions_;
+  if (sessions_ != nullptr) sessions_->previous_ = added;
+  sessions_ = added;
+  if (added->is_connection()) {
+    ++connections_;
+    report_.OnConnections(added->inbound(), 1);
+  }
+  if (added->inbound()) ++inbound_;
+}
+
+void Environment::Unlink(Session& session) {
+  if (session.previous_ != nullptr) {
+    session.previous_->next_ = session.next_;
+  } else {
+    sessions_ = session.next_;
+  }
+  if (session.next_ != nullptr) session.next_->previous_ = session.previous_;
+  session.next_ = session.previous_ = nullptr;
+  if (session.is_connection()) {
+    --connections_;
+    report_.OnConnections(session.inbound(), -1);
+  }
+  if (session.inbound()) --inbound_;
+}
+
+void Environment::Remove(Session& session) {
+  Unlink(session);
+  dispatcher_.DeferredDelete(std::unique_ptr<event::Deferred>(&session));
+  CheckDrained();
+}
+
+bool Environment::Hold(Held& held) {
+  if (held_.size() >= settings_.max_held_connections) return false;
+  held_.push_back(&held);
+  report_.OnHeld(1);
+  return true;
+}
+
+void Environment::Unhold(Held& held) {
+  const auto it = std::find(held_.begin(), held_.end(), &held);
+  if (it == held_.end()) return;
+  held_.erase(it);
+  report_.OnHeld(-1);
+}
+
+void Environment::ReleaseHeld() {
+  // Each looks for itself whether it can go on, and holds again if not.
+  std::vector<Held*> released;
+  released.swap(held_);
+  report_.OnHeld(-static_cast<int>(released.size()));
+  for (Held* held : released) held->OnEnvironmentChanged();
+}
+
+void Environment::ForEach(const std::function<void(Session&)>& call) {
+  // A session that removes itself, or others, lives on until the end of the turn.
+  std::vector<Session*> all;
+  for (Session* session = sessions_; session != nullptr; session = session->next_) {
+    all.push_back(session);
+  }
+  for (Session* session : all) call(*session);
+}
+
+void Environment::StartDrain(std::function<void()> drained) {
+  draining_ = true;
+  drained_ = std::move(drained);
+  ForEach([](Session& session) { session.StartDrain(); });
+  CheckDrained();
+}
+
+void Environment::CheckDrained() {
+  if (draining_ && inbound_ == 0 && drained_ != nullptr) std::exchange(drained_, nullptr)();
+}
+
+void Environment::Collect(size_t limit, std::vector<ConnectionInfo>* out) const {
+  for (const Session* session = sessions_; session != nullptr && out->size() < limit;
+       session = session->next_) {
+    if (!session->is_connection()) continue;
+    ConnectionInfo info;
+    info.id = session->id_;
+    info.inbound = session->inbound();
+    info.age_seconds =
+        std::chrono::duration<double>(dispatcher_.now() - session->started_at_).count();
+    session->Describe(&info);
+    out->push_back(std::move(info));
+  }
+}
+
+void Environment::OnTunnelOpened(const upstream::TunnelConnection& tunnel) {
+  report_.OnHandshake(/*server=*/false);
+  report_.OnTunnels(/*outbound=*/true, 1);
+  report_.OnPeer(/*outbound=*/true, *tunnel.peer(), /*began=*/true);
+}
+
+void Environment::OnTunnelEnded(const upstream::TunnelConnection& tunnel,
+                                const net::Address& address, const spiffe::SpiffeId& expected,
+                                CloseReason reason, const std::string& explanation) {
+  if (tunnel.tls().open()) {
+    report_.OnTunnels(/*outbound=*/true, -1);
+    report_.OnPeer(/*outbound=*/true, *tunnel.peer(), /*began=*/false);
+  }
+  // TLS 1.3 lets a client finish before the server has judged its certificate, so a refusal may
+  // come as an alert on an open tunnel.
+  if (reason == CloseReason::kTlsHandshake || reason == CloseReason::kTlsAlert ||
+      reason == CloseReason::kHandshakeTimeout) {
+    report_.OnHandshakeFailed(/*server=*/false, address, tunnel.tls().FailureLabel(),
+                              absl::StrCat(explanation, " (peer: ", expected.ToString(), ")"));
+  }
+}
+
+}  // namespace countersign::pipeline

@@ -1,0 +1,128 @@
+// What all connections of a worker share: snapshots, pools, limits, counters.
+#ifndef COUNTERSIGN_PROXY_PIPELINE_ENVIRONMENT_H_
+#define COUNTERSIGN_PROXY_PIPELINE_ENVIRONMENT_H_
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "proxy/config/discovery.h"
+#include "proxy/event/dispatcher.h"
+#include "proxy/identity/secret_snapshot.h"
+#include "proxy/net/local_addresses.h"
+#include "proxy/pipeline/report.h"
+#include "proxy/pipeline/session.h"
+#include "proxy/stats/registry.h"
+#include "proxy/tls/peer_verifier.h"
+#include "proxy/tls/tls_context.h"
+#include "proxy/tls/tls_transport_socket.h"
+#include "proxy/upstream/destination_table.h"
+#include "proxy/upstream/hbone_pool.h"
+
+namespace countersign::pipeline {
+
+struct Settings {
+  std::chrono::milliseconds hold_timeout{10'000};
+  std::chrono::milliseconds handshake_timeout{10'000};
+  std::chrono::milliseconds connect_timeout{5'000};  // to our own application
+  uint32_t max_held_connections = 1024;
+  uint32_t max_connections = 65'536;
+  uint32_t max_streams_per_tunnel = 100;
+  std::string workload;
+  std::string workload_namespace;
+  // Every port that the proxy itself listens on: never a destination on this machine.
+  absl::flat_hash_set<uint16_t> own_ports;
+};
+
+// Whoever waits for the certificate or the standing configuration.
+class Held {
+ public:
+  virtual void OnEnvironmentChanged() = 0;
+
+ protected:
+  ~Held() = default;
+};
+
+// One a worker, on its thread.
+class Environment final : private upstream::HbonePool::Observer {
+ public:
+  Environment(event::Dispatcher& dispatcher, Settings settings, config::Discovery& discovery,
+              stats::Registry& stats);
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+  ~Environment();
+
+  event::Dispatcher& dispatcher() { return dispatcher_; }
+  const Settings& settings() const { return settings_; }
+  Report& report() { return report_; }
+  upstream::HbonePool& pool() { return pool_; }
+  upstream::DestinationTable& destinations() { return destinations_; }
+
+  // Null until they have arrived.
+  const config::ProxyConfig* config() const { return config_.get(); }
+  const identity::SecretSnapshot* secret() const { return secret_.get(); }
+  tls::TlsOptions ClientTls(absl::string_view alpn, const spiffe::SpiffeId& expected);
+  tls::TlsOptions ServerTls(absl::string_view alpn);
+
+  void OnProxyConfig(std::shared_ptr<const config::ProxyConfig> config);
+  void OnSecret(std::shared_ptr<const identity::SecretSnapshot> secret);
+  // Whether a peer's certificate is still good under the snapshot in force.
+  bool Denied(const spiffe::PeerSvid& peer) const;
+
+  // A destination that would lead back to this proxy.
+  bool IsOwnListener(const net::Address& address);
+  bool IsLocal(const net::IpAddress& address) {
+    return local_.Contains(address, dispatcher_.now());
+  }
+
+  // False: the worker is full, and the newest is refused.
+  bool HasRoom() const { return connections_ < settings_.max_connections; }
+  void Adopt(std::unique_ptr<Session> session);
+  void Remove(Session& session);
+  // False: too many wait already.
+  bool Hold(Held& held);
+  void Unhold(Held& held);
+
+  void StartDrain(std::function<void()> drained);
+  bool draining() const { return draining_; }
+  void Collect(size_t limit, std::vector<ConnectionInfo>* out) const;
+  uint64_t NextId() { return ++last_id_; }
+
+ private:
+  void OnTunnelOpened(const upstream::TunnelConnection& tunnel) override;
+  void OnTunnelEnded(const upstream::TunnelConnection& tunnel, const net::Address& address,
+                     const spiffe::SpiffeId& expected, buffer::CloseReason reason,
+                     const std::string& explanation) override;
+  void ForEach(const std::function<void(Session&)>& call);
+  void Unlink(Session& session);
+  void ReleaseHeld();
+  void CheckDrained();
+
+  event::Dispatcher& dispatcher_;
+  const Settings settings_;
+  Report report_;
+  net::LocalAddresses local_;
+  tls::PeerVerifier verifier_;
+  std::shared_ptr<const config::ProxyConfig> config_;
+  std::shared_ptr<const identity::SecretSnapshot> secret_;
+  std::shared_ptr<const tls::TlsContext> client_context_;
+  std::shared_ptr<const tls::TlsContext> server_context_;
+  upstream::DestinationTable destinations_;
+  upstream::HbonePool pool_;
+  std::vector<Held*> held_;
+  Session* sessions_ = nullptr;
+  uint32_t connections_ = 0;
+  uint32_t inbound_ = 0;
+  uint64_t last_id_ = 0;
+  bool draining_ = false;
+  std::function<void()> drained_;
+};
+
+}  // namespace countersign::pipeline
+
+#endif  // COUNTERSIGN_PROXY_PIPELINE_ENVIRONMENT_H_

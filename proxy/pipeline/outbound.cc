@@ -1,0 +1,372 @@
+#include "proxy/pipeline/outbound.h"
+
+#include <errno.h>
+
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "proxy/tls/alpn.h"
+
+namespace countersign::pipeline {
+
+using buffer::ByteStream;
+using buffer::CloseReason;
+using upstream::DestinationTable;
+
+namespace {
+
+// A host that refused is tried last for this long.
+constexpr std::chrono::seconds kFailedFor{5};
+constexpr size_t kMaxAttempts = 3;
+constexpr std::chrono::milliseconds kPassthroughTimeout{10'000};
+
+void RefuseAtOnce(Environment& env, net::Socket& socket, const net::Address& client,
+                  const net::Address& destination, CloseReason reason, absl::string_view sentence) {
+  env.report().OnOutboundRefused(client, destination, reason, sentence);
+  socket.CloseWithReset();
+}
+
+}  // namespace
+
+void AcceptOutbound(Environment& env, net::Socket socket, const net::Address& client,
+                    const net::Address* forward) {
+  // Where did the application want to go?
+  const absl::StatusOr<net::Address> original =
+      forward != nullptr ? *forward : socket.OriginalDestination();
+  if (!original.ok()) {
+    return RefuseAtOnce(env, socket, client, socket.LocalAddress().value_or(net::Address()),
+                        CloseReason::kLoop,
+                        "it came to the capture port directly; only what netfilter redirects is "
+                        "served there");
+  }
+  // Not to ourselves: that would be a loop, or an open relay.
+  if (env.IsOwnListener(*original)) {
+    return RefuseAtOnce(env, socket, client, *original, CloseReason::kLoop,
+                        "the destination is a port of this proxy itself");
+  }
+  if (!env.HasRoom()) {
+    env.report().OnOverload(
+        "connections",
+        absl::StrCat("refused a connection of ", client.ToString(), " to ", original->ToString(),
+                     ": the limit of ", env.settings().max_connections, " connections is reached"));
+    return socket.CloseWithReset();
+  }
+  auto connection = std::make_unique<OutboundConnection>(env, std::move(socket), client, *original);
+  OutboundConnection* started = connection.get();
+  env.Adopt(std::move(connection));
+  started->Start();
+}
+
+OutboundConnection::OutboundConnection(Environment& env, net::Socket socket,
+                                       const net::Address& client, const net::Address& destination)
+    : Session(env),
+      client_(client),
+      destination_(destination),
+      downstream_(env.dispatcher(), std::move(socket), std::make_unique<net::RawTransportSocket>(),
+                  net::Connection::State::kConnected),
+      proxy_(static_cast<filter::TcpProxy::Owner&>(*this)),
+      timer_(env.dispatcher().timers(), this,
+             [](void* self) { static_cast<OutboundConnection*>(self)->OnTimeout(); }) {
+  downstream_.SetHandler(this);
+  // Nothing is read before there is somewhere to send it.
+  downstream_.ReadDisable(true);
+}
+
+OutboundConnection::~OutboundConnection() { DestinationTable::Release(host_); }
+
+void OutboundConnection::Start() { Resolve(); }
+
+// Waits until the standing configuration and the answer for this destination are there.
+void OutboundConnection::Resolve() {
+  if (env_.config() == nullptr) return HoldForNow();
+  DestinationTable::Entry* entry = env_.destinations().Find(destination_, env_.dispatcher().now());
+  if (entry == nullptr) {
+    return Refuse(CloseReason::kOverload,
+                  "too many destinations wait for an answer of the control plane");
+  }
+  if (entry->destination == nullptr) {
+    HoldForNow();
+    if (state_ == State::kHeld && !DestinationTable::Waiter::waiting()) {
+      env_.destinations().Wait(*entry, *this);
+    }
+    return;
+  }
+  Route(*entry);
+}
+
+// To the mesh, to the world outside it, or nowhere.
+void OutboundConnection::Route(DestinationTable::Entry& entry) {
+  const config::Destination& destination = *entry.destination;
+  if (destination.kind == config::Destination::Kind::kCluster) return ConnectToHost(entry);
+  const config::OutboundPolicy& policy = env_.config()->outbound;
+  if (policy.mode == config::OutboundPolicy::Mode::kRegistryOnly) {
+    return Refuse(CloseReason::kUnknownDestination,
+                  absl::StrCat("it is not in the mesh's registry, and ",
+                               policy.name.empty() ? "the default policy" : policy.name,
+                               " (outboundTrafficPolicy REGISTRY_ONLY) allows nothing else; add a "
+                               "Service or workload for it, or set ALLOW_ANY"));
+  }
+  ConnectDirectly(destination_, std::make_unique<net::RawTransportSocket>(), kPassthroughTimeout);
+}
+
+void OutboundConnection::ConnectToHost(DestinationTable::Entry& entry) {
+  const config::Cluster& cluster = *entry.destination->cluster;
+  upstream::Host* host = env_.destinations().Pick(entry, tried_, env_.dispatcher().now());
+  if (host == nullptr) {
+    return Refuse(CloseReason::kNoEndpoint,
+                  absl::StrCat("service ", cluster.name, " has no endpoint that is ready"));
+  }
+  const config::Endpoint& endpoint = host->endpoint;
+  if (endpoint.transport != config::EndpointTransport::kPlaintext && env_.secret() == nullptr) {
+    return HoldForNow();
+  }
+  DestinationTable::Release(std::exchange(host_, host));
+  DestinationTable::Acquire(*host);
+  if (host->cells.opened == nullptr) host->cells = env_.report().OutboundCells(endpoint, cluster);
+  switch (endpoint.transport) {
+    case config::EndpointTransport::kHbone:
+      StopHolding();
+      state_ = State::kConnecting;
+      return env_.pool().NewStream(endpoint.tunnel, endpoint.identity, endpoint.address,
+                                   cluster.connect_timeout, *this);
+    case config::EndpointTransport::kTls: {
+      auto tls = std::make_unique<tls::TlsTransportSocket>(
+          env_.ClientTls(tls::kMeshAlpn, endpoint.identity), nullptr);
+      tls_ = tls.get();
+      return ConnectDirectly(endpoint.address, std::move(tls), cluster.connect_timeout);
+    }
+    case config::EndpointTransport::kPlaintext:
+      return ConnectDirectly(endpoint.address, std::make_unique<net::RawTransportSocket>(),
+                             cluster.connect_timeout);
+  }
+}
+
+void OutboundConnection::ConnectDirectly(const net::Address& address,
+                                         std::unique_ptr<net::TransportSocket> transport,
+                                         std::chrono::milliseconds timeout) {
+  StopHolding();
+  state_ = State::kConnecting;
+  int error = 0;
+  net::Socket socket = net::Socket::Connect(address, &error);
+  if (!socket.valid()) {
+    return OnConnectFailed(error == EMFILE || error == EADDRNOTAVAIL ? CloseReason::kNoResources
+                                                                     : CloseReason::kUnreachable,
+                           std::strerror(error));
+  }
+  socket.SetKeepAlive();
+  auto connection =
+      std::make_unique<net::Connection>(env_.dispatcher(), std::move(socket), std::move(transport),
+                                        net::Connection::State::kConnecting);
+  direct_ = connection.get();
+  direct_->SetHandler(this);
+  upstream_ = std::move(connection);
+  timer_.Arm(timeout);
+}
+
+void OutboundConnection::OnStreamReady(std::unique_ptr<http::h2::TunnelStream> stream,
+                                       upstream::TunnelConnection& tunnel) {
+  stream_ = stream.get();
+  upstream_ = std::move(stream);
+  peer_ = tunnel.peer();
+  Splice(host_->cells);
+}
+
+void OutboundConnection::OnOpen(ByteStream& stream) {
+  if (&stream != direct_) return;
+  if (tls_ != nullptr) {
+    peer_ = tls_->peer();
+    env_.report().OnHandshake(/*server=*/false);
+    env_.report().OnPeer(/*outbound=*/true, *peer_, /*began=*/true);
+    reported_peer_ = true;
+  }
+  Splice(host_ != nullptr ? host_->cells : env_.report().PassthroughCells());
+}
+
+void OutboundConnection::Splice(const upstream::TcpCells& cells) {
+  timer_.Cancel();
+  state_ = State::kOpen;
+  cells.opened->Add(1);
+  closed_cell_ = cells.closed;
+  proxy_.SetCounters(cells.received, cells.sent);
+  proxy_.Start(downstream_, *upstream_);
+  downstream_.ReadDisable(false);
+}
+
+// Another host may do what this one did not; nothing was sent yet.
+void OutboundConnection::OnConnectFailed(CloseReason reason, const std::string& explanation) {
+  timer_.Cancel();
+  if (tls_ != nullptr &&
+      (reason == CloseReason::kTlsHandshake || reason == CloseReason::kTlsAlert)) {
+    env_.report().OnHandshakeFailed(/*server=*/false, host_->endpoint.address, tls_->FailureLabel(),
+                                    explanation);
+  }
+  if (upstream_ != nullptr) {
+    // In its own callback: dies at the end of the turn.
+    env_.dispatcher().DeferredDelete(
+        std::unique_ptr<event::Deferred>(static_cast<net::Connection*>(upstream_.release())));
+    direct_ = nullptr;
+    tls_ = nullptr;
+  }
+  if (host_ != nullptr) {
+    host_->failed_until = env_.dispatcher().now() + kFailedFor;
+    tried_.push_back(host_);
+    DestinationTable::Entry* entry =
+        env_.destinations().Find(destination_, env_.dispatcher().now());
+    if (entry != nullptr && entry->destination != nullptr &&
+        entry->destination->kind == config::Destination::Kind::kCluster &&
+        tried_.size() < kMaxAttempts &&
+        env_.destinations().Pick(*entry, tried_, env_.dispatcher().now()) != nullptr) {
+      return ConnectToHost(*entry);
+    }
+  }
+  Refuse(reason, absl::StrCat(Where(), ": ", explanation));
+}
+
+void OutboundConnection::OnStreamFailed(CloseReason reason, const std::string& explanation) {
+  OnConnectFailed(reason, explanation);
+}
+
+std::string OutboundConnection::Where() const {
+  if (host_ == nullptr) return "passthrough";
+  const config::Endpoint& endpoint = host_->endpoint;
+  switch (endpoint.transport) {
+    case config::EndpointTransport::kHbone:
+      return absl::StrCat(endpoint.workload_namespace, "/", endpoint.workload, " at ",
+                          endpoint.address.ToString(), " through its sidecar at ",
+                          endpoint.tunnel.ToString(), " (", endpoint.identity.ToString(), ")");
+    case config::EndpointTransport::kTls:
+      return absl::StrCat(endpoint.workload_namespace, "/", endpoint.workload, " at ",
+                          endpoint.address.ToString(), " by mesh TLS (",
+                          endpoint.identity.ToString(), ")");
+    default:
+      return absl::StrCat(endpoint.workload_namespace, "/", endpoint.workload, " at ",
+                          endpoint.address.ToString());
+  }
+}
+
+void OutboundConnection::HoldForNow() {
+  if (held_) return;
+  if (!env_.Hold(*this)) {
+    env_.report().OnOverload(
+        "held_connections",
+        absl::StrCat("refused the connection of ", client_.ToString(), " to ",
+                     destination_.ToString(), ": ", env_.settings().max_held_connections,
+                     " connections wait already for the certificate or for configuration"));
+    downstream_.Reset();
+    return Finish();
+  }
+  held_ = true;
+  state_ = State::kHeld;
+  if (!timer_.armed()) timer_.Arm(env_.settings().hold_timeout);
+}
+
+void OutboundConnection::StopHolding() {
+  if (!held_) return;
+  held_ = false;
+  env_.Unhold(*this);
+  DestinationTable::Waiter::Cancel();
+  timer_.Cancel();
+}
+
+void OutboundConnection::OnEnvironmentChanged() {
+  held_ = false;  // the environment has taken it off its list
+  Resolve();
+}
+
+void OutboundConnection::OnDestinationKnown() {
+  if (state_ != State::kHeld) return;
+  Resolve();
+}
+
+void OutboundConnection::OnTimeout() {
+  if (state_ == State::kHeld) {
+    return Refuse(
+        CloseReason::kHoldTimeout,
+        absl::StrCat(env_.config() == nullptr   ? "the proxy's configuration"
+                     : env_.secret() == nullptr ? "the proxy's certificate"
+                                                : "the control plane's answer for this destination",
+                     " did not arrive within ", env_.settings().hold_timeout.count(),
+                     " ms; is the control plane reachable?"));
+  }
+  const CloseReason reason = direct_ != nullptr && !direct_->connecting()
+                                 ? CloseReason::kHandshakeTimeout
+                                 : CloseReason::kConnectTimeout;
+  if (direct_ != nullptr) direct_->Reset();
+  OnConnectFailed(reason, buffer::CloseReasonSentence(reason));
+}
+
+void OutboundConnection::Refuse(CloseReason reason, const std::string& sentence) {
+  env_.report().OnOutboundRefused(client_, destination_, reason, sentence);
+  downstream_.Reset();
+  Finish();
+}
+
+void OutboundConnection::OnData(ByteStream&, buffer::Buffer& data, bool) { data.Clear(); }
+
+void OutboundConnection::OnClosed(ByteStream& stream, CloseReason reason) {
+  if (&stream == &downstream_) return Finish();  // the application gave up
+  std::string explanation =
+      tls_ != nullptr && (reason == CloseReason::kTlsHandshake || reason == CloseReason::kTlsAlert)
+          ? tls_->Explain()
+          : buffer::CloseReasonSentence(reason);
+  OnConnectFailed(reason == CloseReason::kFinished ? CloseReason::kPeerReset : reason, explanation);
+}
+
+void OutboundConnection::OnProxyDone(CloseReason reason, bool by_upstream) {
+  if (by_upstream && reason != CloseReason::kFinished && reason != CloseReason::kPeerReset) {
+    std::string sentence = absl::StrCat(Where(), ": ", buffer::CloseReasonSentence(reason));
+    if (stream_ != nullptr && !stream_->refusal().empty()) {
+      absl::StrAppend(&sentence, " with status ", stream_->status(), ": ", stream_->refusal());
+    }
+    env_.report().OnOutboundRefused(client_, destination_, reason, sentence);
+  }
+  Finish();
+}
+
+void OutboundConnection::Reevaluate() {
+  // Tunnels are the pool's to close; a TLS connection of its own is closed here.
+  if (state_ == State::kOpen && tls_ != nullptr && env_.Denied(*peer_)) {
+    upstream_->Reset();
+    Refuse(CloseReason::kDenied,
+           absl::StrCat("the identity ", peer_->id.ToString(), " or its certificate was revoked"));
+  }
+}
+
+void OutboundConnection::Finish() {
+  if (state_ == State::kFinished) return;
+  StopHolding();
+  DestinationTable::Waiter::Cancel();
+  upstream::HbonePool::Request::Cancel();
+  timer_.Cancel();
+  if (closed_cell_ != nullptr) closed_cell_->Add(1);
+  if (reported_peer_) env_.report().OnPeer(/*outbound=*/true, *peer_, /*began=*/false);
+  state_ = State::kFinished;
+  env_.Remove(*this);
+}
+
+void OutboundConnection::Describe(ConnectionInfo* info) const {
+  info->downstream = client_.ToString();
+  info->destination = destination_.ToString();
+  if (host_ != nullptr) {
+    info->upstream = host_->endpoint.transport == config::EndpointTransport::kHbone
+                         ? absl::StrCat(host_->endpoint.address.ToString(), " via ",
+                                        host_->endpoint.tunnel.ToString())
+                         : host_->endpoint.address.ToString();
+  } else if (direct_ != nullptr) {
+    info->upstream = destination_.ToString();
+  }
+  info->security = peer_ != nullptr ? "mutual_tls" : "none";
+  if (peer_ != nullptr) {
+    info->peer_id = peer_->id.ToString();
+    info->peer_serial = Hex(peer_->serial);
+    info->peer_expires_unix = absl::ToUnixSeconds(peer_->not_after);
+  }
+  info->state = state_ == State::kHeld         ? "held"
+                : state_ == State::kConnecting ? "connecting"
+                                               : "open";
+  info->bytes_in = proxy_.received();
+  info->bytes_out = proxy_.sent();
+}
+
+}  // namespace countersign::pipeline

@@ -1,0 +1,54 @@
+// One connection on its way through the proxy.
+#ifndef COUNTERSIGN_PROXY_PIPELINE_SESSION_H_
+#define COUNTERSIGN_PROXY_PIPELINE_SESSION_H_
+
+#include <cstdint>
+
+#include "proxy/buffer/close_reason.h"
+#include "proxy/event/dispatcher.h"
+#include "proxy/pipeline/connection_info.h"
+
+namespace countersign::config {
+struct ProxyConfig;
+}
+namespace countersign::identity {
+struct SecretSnapshot;
+}
+
+namespace countersign::pipeline {
+
+class Environment;
+
+// Belongs to its worker's Environment from Adopt to Remove, and dies at the end of the turn in
+// which it is removed.
+class Session : public event::Deferred {
+ public:
+  explicit Session(Environment& env);
+  ~Session() override = default;
+
+  virtual bool inbound() const = 0;
+  // False for a tunnel, which carries connections but is none.
+  virtual bool is_connection() const { return true; }
+  virtual void Describe(ConnectionInfo* info) const = 0;
+  // New policy, certificates or revocations are in force: closes itself if it must not go on.
+  virtual void Reevaluate() {}
+  // The proxy is shutting down: take nothing new.
+  virtual void StartDrain() {}
+
+  uint64_t id() const { return id_; }
+  event::Instant started_at() const { return started_at_; }
+
+ protected:
+  Environment& env_;
+
+ private:
+  friend class Environment;
+  const uint64_t id_;
+  const event::Instant started_at_;
+  Session* next_ = nullptr;
+  Session* previous_ = nullptr;
+};
+
+}  // namespace countersign::pipeline
+
+#endif  // COUNTERSIGN_PROXY_PIPELINE_SESSION_H_
