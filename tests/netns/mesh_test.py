@@ -195,7 +195,7 @@ class LoopTest(MeshFixture):
 class PolicyTest(MeshFixture):
     def tearDown(self):
         self.mesh.write_mesh()
-        self.mesh.write_config('policy.yaml', '')
+        self.mesh.remove_config('policy.yaml')
         wait_for('the default policy is back', lambda: self.call(self.legacy, 'line', self.two.ipv4, ECHO)[0] == 'hello'
                  and self.call(self.one, 'line', self.legacy.ipv4, ECHO)[0] == 'hello', 10)
 

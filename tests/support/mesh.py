@@ -306,6 +306,11 @@ class Mesh:
             out.write(text)
         os.rename(path + '.new~', path)
 
+    def remove_config(self, file):
+        path = os.path.join(self.config, file)
+        if os.path.exists(path):
+            os.unlink(path)
+
     def write_mesh(self, mtls='PERMISSIVE', outbound='ALLOW_ANY'):
         self.write_config('mesh.yaml', f"""\
 apiVersion: countersign.dev/v1alpha1
