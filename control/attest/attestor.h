@@ -14,7 +14,7 @@ namespace countersign::control::attest {
 
 // What came with a request. Borrowed for one call.
 struct Evidence {
-  const identity::v1::Attestation& attestation;
+  const countersign::identity::v1::Attestation& attestation;
   // The client certificate of the TLS connection below, as gRPC gives it; empty without one. Its
   // key's possession was proved by the handshake, nothing else about it is verified yet.
   absl::string_view peer_leaf_pem;
@@ -27,15 +27,15 @@ class Attestor {
  public:
   virtual ~Attestor() = default;
 
-  virtual identity::v1::Attestation::KindCase kind() const = 0;
+  virtual countersign::identity::v1::Attestation::KindCase kind() const = 0;
 
   // The identity that the evidence proves. Uses nothing up, so that a request which is refused for
   // another reason can be mended and tried again.
-  virtual identity::OrRefused<spiffe::SpiffeId> Attest(const Evidence& evidence) = 0;
+  virtual countersign::identity::OrRefused<spiffe::SpiffeId> Attest(const Evidence& evidence) = 0;
 
   // Called once the request is found good, before anything is signed. Evidence that is good for one
   // use is used up here, durably; whoever comes second is refused.
-  virtual std::optional<identity::Refused> Consume(const Evidence& evidence) {
+  virtual std::optional<countersign::identity::Refused> Consume(const Evidence& evidence) {
     return std::nullopt;
   }
 };

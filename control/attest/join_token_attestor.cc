@@ -3,8 +3,8 @@
 namespace countersign::control::attest {
 namespace {
 
-using identity::Refused;
-using identity::v1::Refusal;
+using countersign::identity::Refused;
+using countersign::identity::v1::Refusal;
 
 constexpr char kMakeAnother[] =
     "; make another with `countersign-control token create` and give it to the proxy";
@@ -29,14 +29,15 @@ Refused ToRefused(const absl::Status& status) {
 
 }  // namespace
 
-identity::OrRefused<spiffe::SpiffeId> JoinTokenAttestor::Attest(const Evidence& evidence) {
+countersign::identity::OrRefused<spiffe::SpiffeId> JoinTokenAttestor::Attest(
+    const Evidence& evidence) {
   absl::StatusOr<spiffe::SpiffeId> id =
       store_.Look(evidence.attestation.join_token(), evidence.now);
   if (!id.ok()) return ToRefused(id.status());
   return *std::move(id);
 }
 
-std::optional<identity::Refused> JoinTokenAttestor::Consume(const Evidence& evidence) {
+std::optional<countersign::identity::Refused> JoinTokenAttestor::Consume(const Evidence& evidence) {
   const absl::Status status = store_.Consume(evidence.attestation.join_token(), evidence.now);
   if (!status.ok()) return ToRefused(status);
   return std::nullopt;

@@ -12,11 +12,11 @@ class JoinTokenAttestor : public Attestor {
  public:
   explicit JoinTokenAttestor(JoinTokenStore& store) : store_(store) {}
 
-  identity::v1::Attestation::KindCase kind() const override {
-    return identity::v1::Attestation::kJoinToken;
+  countersign::identity::v1::Attestation::KindCase kind() const override {
+    return countersign::identity::v1::Attestation::kJoinToken;
   }
-  identity::OrRefused<spiffe::SpiffeId> Attest(const Evidence& evidence) override;
-  std::optional<identity::Refused> Consume(const Evidence& evidence) override;
+  countersign::identity::OrRefused<spiffe::SpiffeId> Attest(const Evidence& evidence) override;
+  std::optional<countersign::identity::Refused> Consume(const Evidence& evidence) override;
 
  private:
   JoinTokenStore& store_;

@@ -5,10 +5,10 @@
 
 namespace countersign::control::attest {
 
-using identity::Refused;
-using identity::v1::Refusal;
+using countersign::identity::Refused;
+using countersign::identity::v1::Refusal;
 
-identity::OrRefused<spiffe::SpiffeId> SvidAttestor::Attest(const Evidence& evidence) {
+countersign::identity::OrRefused<spiffe::SpiffeId> SvidAttestor::Attest(const Evidence& evidence) {
   const spiffe::TrustView trust = trust_.view();
   spiffe::PeerSvid svid;
   const spiffe::VerifyError error =

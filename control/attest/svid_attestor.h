@@ -16,10 +16,10 @@ class SvidAttestor : public Attestor {
   SvidAttestor(std::string trust_domain, const spiffe::TrustStore& trust)
       : trust_domain_(std::move(trust_domain)), trust_(trust) {}
 
-  identity::v1::Attestation::KindCase kind() const override {
-    return identity::v1::Attestation::kSvid;
+  countersign::identity::v1::Attestation::KindCase kind() const override {
+    return countersign::identity::v1::Attestation::kSvid;
   }
-  identity::OrRefused<spiffe::SpiffeId> Attest(const Evidence& evidence) override;
+  countersign::identity::OrRefused<spiffe::SpiffeId> Attest(const Evidence& evidence) override;
 
  private:
   const std::string trust_domain_;

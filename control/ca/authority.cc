@@ -12,8 +12,8 @@
 namespace countersign::control::ca {
 namespace {
 
-using identity::Refused;
-using identity::v1::Refusal;
+using countersign::identity::Refused;
+using countersign::identity::v1::Refusal;
 
 // Below this a certificate is of no use to anybody by the time that it arrives.
 constexpr absl::Duration kLeastRemaining = absl::Seconds(1);
@@ -115,7 +115,7 @@ std::vector<Authority::Expiry> Authority::Expiries() const {
   return expiries;
 }
 
-identity::OrRefused<Authority::Issued> Authority::Issue(const Request& request) const {
+countersign::identity::OrRefused<Authority::Issued> Authority::Issue(const Request& request) const {
   Issued issued;
   issued.issuer = issuer();
   const absl::Time now = options_.now();

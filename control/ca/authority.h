@@ -53,7 +53,7 @@ class Authority {
     absl::Time not_after;
   };
   // The leaf's end is never after its issuer's. AUTHORITY_UNAVAILABLE when the issuer has expired.
-  identity::OrRefused<Issued> Issue(const Request& request) const;
+  countersign::identity::OrRefused<Issued> Issue(const Request& request) const;
 
   // Replaces the intermediate once half its life is over; what it has signed stays valid. True when
   // it did. On failure the present one stays in force.

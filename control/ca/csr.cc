@@ -9,8 +9,8 @@
 namespace countersign::control::ca {
 namespace {
 
-using identity::Refused;
-using identity::v1::Refusal;
+using countersign::identity::Refused;
+using countersign::identity::v1::Refusal;
 using spiffe::DerReader;
 using spiffe::kDerBitString;
 using spiffe::kDerBoolean;
@@ -43,7 +43,7 @@ struct Verdict {
   Refused refused;
 };
 
-Verdict Refuse(identity::RefusalReason reason, std::string message) {
+Verdict Refuse(countersign::identity::RefusalReason reason, std::string message) {
   return {false, {reason, std::move(message)}};
 }
 Verdict Malformed(absl::string_view what) {
@@ -282,7 +282,7 @@ Verdict Check(absl::string_view der, const spiffe::SpiffeId& id, Csr* csr) {
 
 }  // namespace
 
-identity::OrRefused<Csr> CheckCsr(absl::string_view der, const spiffe::SpiffeId& id) {
+countersign::identity::OrRefused<Csr> CheckCsr(absl::string_view der, const spiffe::SpiffeId& id) {
   Csr csr;
   Verdict verdict = Check(der, id, &csr);
   if (!verdict.ok) return std::move(verdict.refused);

@@ -27,7 +27,7 @@ struct Csr {
 // Parses, checks the proof of possession, and holds the request against what `id` may have. All
 // that is taken from the request is the public key: names and extensions in it can only lead to a
 // refusal, never into the certificate. Any thread.
-identity::OrRefused<Csr> CheckCsr(absl::string_view der, const spiffe::SpiffeId& id);
+countersign::identity::OrRefused<Csr> CheckCsr(absl::string_view der, const spiffe::SpiffeId& id);
 
 }  // namespace countersign::control::ca
 

@@ -1,0 +1,74 @@
+// Evidence and a CSR in, an SVID or a typed refusal out.
+#ifndef COUNTERSIGN_CONTROL_IDENTITY_SVID_ISSUER_H_
+#define COUNTERSIGN_CONTROL_IDENTITY_SVID_ISSUER_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "api/identity/v1/identity.pb.h"
+#include "api/spiffe/trust_store.h"
+#include "control/attest/attestor.h"
+#include "control/ca/authority.h"
+#include "control/identity/issuance_policy.h"
+
+namespace countersign::control::identity {
+
+// IDs below this path are the control plane's own and are issued to nobody else.
+inline constexpr absl::string_view kReservedPath = "/countersign/";
+
+// An SVID in force at a proxy.
+struct Svid {
+  spiffe::SpiffeId id;
+  std::string issuer;  // DER of the Name
+  std::string serial;
+  absl::Time not_after;
+};
+
+struct Granted {
+  Svid svid;
+  countersign::identity::v1::IssuedSvid message;
+};
+
+// Thread-safe; signing takes the time of a signature, attestation may wait for the disk.
+class SvidIssuer {
+ public:
+  struct Options {
+    const ca::Authority& authority;
+    const spiffe::TrustStore& trust;
+    std::string trust_domain;
+    std::vector<std::unique_ptr<attest::Attestor>> attestors;
+    std::function<absl::Time()> now = [] { return absl::Now(); };
+  };
+
+  explicit SvidIssuer(Options options) : options_(std::move(options)) {}
+
+  void SetPolicy(const IssuancePolicy& policy);
+
+  // The first request of a stream: the SPIFFE ID comes from the evidence.
+  countersign::identity::OrRefused<Granted> Attest(
+      const countersign::identity::v1::IdentityRequest& request, absl::string_view peer_leaf_pem,
+      absl::string_view peer_chain_pem);
+
+  // A later request: the ID stays, and `last` must still be valid and not denied.
+  countersign::identity::OrRefused<Granted> Renew(
+      const countersign::identity::v1::IdentityRequest& request, const Svid& last);
+
+ private:
+  countersign::identity::OrRefused<absl::Duration> ChooseTtl(
+      const countersign::identity::v1::IdentityRequest& request) const;
+  countersign::identity::OrRefused<Granted> Sign(const spiffe::SpiffeId& id,
+                                                 absl::string_view public_key_info,
+                                                 absl::Duration ttl) const;
+
+  const Options options_;
+  mutable absl::Mutex mutex_;
+  IssuancePolicy policy_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace countersign::control::identity
+
+#endif  // COUNTERSIGN_CONTROL_IDENTITY_SVID_ISSUER_H_
