@@ -79,8 +79,10 @@ absl::Status DeltaSession::OnRequest(const DeltaDiscoveryRequest& request, absl:
     for (const auto& [name, version] : request.initial_resource_versions()) {
       types.initial_versions[name] = version;
     }
-    // The protocol's old spelling of the wildcard (xDS protocol, `Wildcard subscriptions`).
-    if (request.resource_names_subscribe().empty() && type != Type::kEndpoints) {
+    // The protocol's old spelling of the wildcard (xDS protocol, `Wildcard subscriptions`). Who has
+    // been sent a type by reference begins with an acknowledgement, which asks for nothing.
+    if (request.resource_names_subscribe().empty() && request.response_nonce().empty() &&
+        type != Type::kEndpoints) {
       types.wildcard = true;
     }
   }

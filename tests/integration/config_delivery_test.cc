@@ -173,7 +173,10 @@ class ConfigDeliveryTest : public ::testing::Test {
   void Start() {
     metrics_ = std::make_unique<prometheus::Registry>();
     ads_ = std::make_unique<control::ads::AdsServer>(
-        [this] { return control::ads::AdsServer::Trust{bundles_, deny_list_}; }, *metrics_);
+        [this] {
+          return control::ads::AdsServer::Trust{bundles_, deny_list_};
+        },
+        *metrics_);
     registry_ = std::make_unique<control::registry::FileRegistry>(
         control::registry::FileRegistry::Options{.directory = folder_}, *metrics_);
     registry_->Subscribe([this](auto model) { ads_->OnModel(std::move(model)); });
@@ -281,8 +284,7 @@ TEST_F(ConfigDeliveryTest, AChangedLineIsInForceAtTheProxyInUnderASecond) {
   ASSERT_EQ(proxy->config_->inbound.For(80).mode, MtlsMode::kPermissive);
   const absl::Time begin = absl::Now();
   Write("strict.yaml", kStrict);
-  ASSERT_TRUE(
-      RunUntil([&] { return proxy->config_->inbound.For(80).mode == MtlsMode::kStrict; }));
+  ASSERT_TRUE(RunUntil([&] { return proxy->config_->inbound.For(80).mode == MtlsMode::kStrict; }));
   RecordProperty("milliseconds", absl::ToInt64Milliseconds(absl::Now() - begin));
   EXPECT_LT(absl::Now() - begin, absl::Seconds(1));
   ASSERT_TRUE(RunUntil([&] {
@@ -299,12 +301,14 @@ TEST_F(ConfigDeliveryTest, ABadFileChangesNothingAndIsReported) {
   proxy->Identify(authority_, kWeb);
   ASSERT_TRUE(RunUntil([&] { return proxy->config_ != nullptr; }));
   const auto before = proxy->config_;
-  Write("strict.yaml", "apiVersion: countersign.dev/v1alpha1\nkind: PeerAuthentication\n"
-                       "metadata: {name: db-strict}\nspec:\n  mtls: {mode: STRCIT}\n");
+  Write("strict.yaml",
+        "apiVersion: countersign.dev/v1alpha1\nkind: PeerAuthentication\n"
+        "metadata: {name: db-strict}\nspec:\n  mtls: {mode: STRCIT}\n");
   ASSERT_TRUE(RunUntil([&] { return !registry_->Errors().empty(); }));
   EXPECT_EQ(registry_->Errors()[0].ToString(),
-            folder_ + "/strict.yaml:5:16: PeerAuthentication/default/db-strict: spec.mtls.mode: "
-                      "must be one of UNSET, DISABLE, PERMISSIVE, STRICT, not `STRCIT`");
+            folder_ +
+                "/strict.yaml:5:16: PeerAuthentication/default/db-strict: spec.mtls.mode: "
+                "must be one of UNSET, DISABLE, PERMISSIVE, STRICT, not `STRCIT`");
   EXPECT_THAT(Metrics(), HasSubstr(absl::StrCat("countersign_control_config_errors{file=\"",
                                                 folder_, "/strict.yaml\"} 1")));
   EXPECT_EQ(proxy->config_, before);
@@ -316,9 +320,9 @@ TEST_F(ConfigDeliveryTest, AnotherIdentitysConfigurationIsRefused) {
   Start();
   auto proxy = NewProxy("default/web-1");
   proxy->Identify(authority_, kDb);
-  ASSERT_TRUE(RunUntil([&] { return proxy->client_.last_error().find("may not") !=
-                                    std::string::npos; }))
-      << proxy->client_.last_error();
+  ASSERT_TRUE(RunUntil([&] {
+    return proxy->client_.last_error().find("may not") != std::string::npos;
+  })) << proxy->client_.last_error();
   EXPECT_EQ(proxy->config_, nullptr);
   EXPECT_THAT(Metrics(),
               HasSubstr("countersign_control_ads_streams_total{result=\"permission_denied\"}"));
@@ -341,9 +345,8 @@ TEST_F(ConfigDeliveryTest, AForeignAuthoritysCertificateIsRefused) {
   secret->bundles = real;
   secret->deny_list = std::make_shared<const spiffe::DenyList>();
   proxy->client_.OnSecret(std::move(secret));
-  ASSERT_TRUE(RunUntil([&] {
-    return Metrics().find("result=\"unauthenticated\"") != std::string::npos;
-  }));
+  ASSERT_TRUE(
+      RunUntil([&] { return Metrics().find("result=\"unauthenticated\"") != std::string::npos; }));
   EXPECT_EQ(proxy->config_, nullptr);
 }
 
@@ -353,7 +356,8 @@ TEST_F(ConfigDeliveryTest, EverythingStaysInForceWithoutTheControlPlaneAndFollow
   auto proxy = NewProxy("default/web-1");
   proxy->Identify(authority_, kWeb);
   proxy->client_.Subscribe(At("10.96.0.1:5432"));
-  ASSERT_TRUE(RunUntil([&] { return proxy->config_ != nullptr && proxy->destinations_.size() == 1; }));
+  ASSERT_TRUE(
+      RunUntil([&] { return proxy->config_ != nullptr && proxy->destinations_.size() == 1; }));
   Stop();
   ASSERT_TRUE(RunUntil([&] { return !proxy->client_.connected(); }));
   EXPECT_NE(proxy->config_, nullptr);
@@ -374,7 +378,8 @@ TEST_F(ConfigDeliveryTest, ANewCertificateMovesTheStreamWithoutLosingAnything) {
   auto proxy = NewProxy("default/web-1");
   proxy->Identify(authority_, kWeb);
   proxy->client_.Subscribe(At("10.96.0.1:5432"));
-  ASSERT_TRUE(RunUntil([&] { return proxy->config_ != nullptr && proxy->destinations_.size() == 1; }));
+  ASSERT_TRUE(
+      RunUntil([&] { return proxy->config_ != nullptr && proxy->destinations_.size() == 1; }));
   proxy->Identify(authority_, kWeb, 2);
   EXPECT_TRUE(proxy->client_.connected());
   ASSERT_TRUE(RunUntil([&] {
@@ -384,8 +389,7 @@ TEST_F(ConfigDeliveryTest, ANewCertificateMovesTheStreamWithoutLosingAnything) {
   })) << Metrics();
   EXPECT_TRUE(proxy->client_.connected());
   Write("strict.yaml", kStrict);
-  ASSERT_TRUE(
-      RunUntil([&] { return proxy->config_->inbound.For(80).mode == MtlsMode::kStrict; }));
+  ASSERT_TRUE(RunUntil([&] { return proxy->config_->inbound.For(80).mode == MtlsMode::kStrict; }));
 }
 
 TEST_F(ConfigDeliveryTest, AStreamEndsWhenThePeersCertificateExpires) {
@@ -424,14 +428,14 @@ TEST_F(ConfigDeliveryTest, AnEndpointThatComesOrGoesReachesItsSubscribers) {
       "metadata: {name: db-2, labels: {app: db}}\n"
       "spec: {addresses: [10.0.0.3], serviceAccount: db, ports: [{name: sql, port: 15432}]}\n";
   Write("db2.yaml", db2);
-  ASSERT_TRUE(RunUntil(
-      [&] { return proxy->Find("10.96.0.1:5432")->cluster->endpoints.size() == 2; }));
+  ASSERT_TRUE(
+      RunUntil([&] { return proxy->Find("10.96.0.1:5432")->cluster->endpoints.size() == 2; }));
   EXPECT_EQ(proxy->Find("10.96.0.1:5432")->cluster->endpoints[1].address, At("10.0.0.3:15432"));
   EXPECT_THAT(Metrics(), HasSubstr("ads_resources_sent_total{type=\"endpoints\"} 2"));
   EXPECT_THAT(Metrics(), HasSubstr("ads_resources_sent_total{type=\"cluster\"} 3"));
   std::filesystem::remove(folder_ + "/db2.yaml");
-  ASSERT_TRUE(RunUntil(
-      [&] { return proxy->Find("10.96.0.1:5432")->cluster->endpoints.size() == 1; }));
+  ASSERT_TRUE(
+      RunUntil([&] { return proxy->Find("10.96.0.1:5432")->cluster->endpoints.size() == 1; }));
   // A new Service at an address that was unknown.
   proxy->client_.Subscribe(At("10.96.0.7:80"));
   ASSERT_TRUE(RunUntil([&] { return proxy->Find("10.96.0.7:80") != nullptr; }));
@@ -439,8 +443,8 @@ TEST_F(ConfigDeliveryTest, AnEndpointThatComesOrGoesReachesItsSubscribers) {
   Write("web.yaml",
         "apiVersion: v1\nkind: Service\nmetadata: {name: web}\n"
         "spec: {selector: {app: web}, clusterIP: 10.96.0.7, ports: [{port: 80}]}\n");
-  ASSERT_TRUE(RunUntil(
-      [&] { return proxy->Find("10.96.0.7:80")->kind == Destination::Kind::kCluster; }));
+  ASSERT_TRUE(
+      RunUntil([&] { return proxy->Find("10.96.0.7:80")->kind == Destination::Kind::kCluster; }));
 }
 
 TEST_F(ConfigDeliveryTest, WhatIsNotUsedIsForgottenOnBothSides) {
@@ -453,9 +457,8 @@ TEST_F(ConfigDeliveryTest, WhatIsNotUsedIsForgottenOnBothSides) {
   proxy->client_.Subscribe(At("10.96.0.1:5432"));
   ASSERT_TRUE(RunUntil([&] { return proxy->destinations_.size() == 1; }));
   ASSERT_TRUE(RunUntil([&] { return proxy->destinations_.empty(); }));
-  ASSERT_TRUE(RunUntil([&] {
-    return proxy->client_.resources().size(xds::ResourceType::kEndpoints) == 0;
-  }));
+  ASSERT_TRUE(RunUntil(
+      [&] { return proxy->client_.resources().size(xds::ResourceType::kEndpoints) == 0; }));
   proxy->client_.Subscribe(At("10.96.0.1:5432"));
   ASSERT_TRUE(RunUntil([&] { return proxy->destinations_.size() == 1; }));
 }

@@ -59,6 +59,7 @@ bool ConfigFolder::Scan(absl::Time noticed_at) {
       if (std::binary_search(names.begin(), names.end(), it->first)) {
         ++it;
       } else {
+        withdrawn_ |= it->second.good != nullptr;
         it = files_.erase(it);
         changed_ = true;
       }
@@ -193,6 +194,10 @@ bool ConfigFolder::Judge(absl::Time noticed_at) {
       if (!complete && model_ == nullptr) {
         return false;
       }
+      if (model_ != nullptr && newcomers.empty() && !withdrawn_) {
+        return false;  // whatever changed was refused
+      }
+      withdrawn_ = false;
       for (auto& [name, file] : files_) {
         if (file.candidate != nullptr) {
           file.good = std::move(file.candidate);

@@ -81,6 +81,7 @@ class ConfigFolder {
   std::shared_ptr<const Model> model_;
   uint64_t version_ = 0;
   bool changed_ = false;
+  bool withdrawn_ = false;  // a file that was in force is gone, and no Model says so yet
 };
 
 }  // namespace countersign::control::registry

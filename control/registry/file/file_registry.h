@@ -39,7 +39,7 @@ class FileRegistry final : public RegistrySource {
     // A file that somebody holds open for writing is waited for at most this long.
     std::chrono::milliseconds max_open{1000};
     std::chrono::milliseconds rescan{2000};
-    ConfigFolder::Limits limits;
+    ConfigFolder::Limits limits{};
   };
 
   // `metrics` outlives the registry.
