@@ -147,11 +147,13 @@ absl::Status Server::Start() {
   identity_options.random = UniformRandom;
   identity_ = std::make_unique<identity::IdentityClient>(std::move(identity_options), *dialer_,
                                                          secrets_, dispatcher_.timers(), stats_);
-  xds_ = std::make_unique<xds::XdsClient>(
-      xds::XdsClientOptions{
-          .node_id = absl::StrCat(options_.workload_namespace, "/", options_.workload),
-          .control_id = *control_id},
-      *dialer_, dispatcher_, stats_);
+  xds::XdsClientOptions xds_options;
+  xds_options.control_id = *control_id;
+  xds_options.random = UniformRandom;
+  if (!options_.workload.empty()) {
+    xds_options.node_id = absl::StrCat(options_.workload_namespace, "/", options_.workload);
+  }
+  xds_ = std::make_unique<xds::XdsClient>(std::move(xds_options), *dialer_, dispatcher_, stats_);
 
   WorkerOptions worker_options;
   worker_options.outbound_listen = options_.outbound_listen;
@@ -162,10 +164,10 @@ absl::Status Server::Start() {
   worker_options.hold_timeout = options_.hold_time;
   worker_options.workload = options_.workload;
   worker_options.workload_namespace = options_.workload_namespace;
-  xds_->AddSink(config_mirror_);
+  xds_->AddSink(&config_mirror_);
   for (uint32_t i = 0; i < options_.concurrency; ++i) {
     workers_.push_back(std::make_unique<Worker>(worker_options, *xds_, stats_));
-    xds_->AddSink(*workers_.back());
+    xds_->AddSink(workers_.back().get());
     secrets_.AddSink(*workers_.back());
   }
   secrets_.AddSink(*xds_);
@@ -263,7 +265,8 @@ std::vector<std::string> Server::NotReadyReasons() const {
     reasons.push_back(absl::StrCat("identity: ", identity));
   }
   if (config_mirror_.config() == nullptr) {
-    reasons.push_back("configuration: none has come from the control plane yet");
+    reasons.push_back(absl::StrCat("configuration: none has come from the control plane yet",
+                                   xds_->last_error().empty() ? "" : ": ", xds_->last_error()));
   }
   return reasons;
 }
