@@ -1,9 +1,337 @@
 #include "proxy/pipeline/inbound.h"
 
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "proxy/listener/client_hello.h"
+#include "proxy/tls/alpn.h"
+
 namespace countersign::pipeline {
 
-void AcceptInbound(Environment&, net::Socket socket, const net::Address&, const net::Address*) {
-  socket.CloseWithReset();
+using buffer::ByteStream;
+using buffer::CloseReason;
+using config::MtlsMode;
+using listener::Sniffed;
+
+namespace {
+
+// How long an application's greeting waits for a client's ClientHello that may be on its way: a
+// sidecar that speaks TLS on this port sends it with the last packet of TCP's handshake, and must
+// not be answered in plaintext because the application was quicker. A client that waits for the
+// greeting loses this much once, and nothing ever times out.
+constexpr std::chrono::milliseconds kGreetingGrace{20};
+
+}  // namespace
+
+void AcceptInbound(Environment& env, net::Socket socket, const net::Address& client,
+                   const net::Address* forward) {
+  // Which port of the application was meant?
+  const absl::StatusOr<net::Address> original =
+      forward != nullptr ? *forward : socket.OriginalDestination();
+  if (!original.ok() || env.IsOwnListener(*original)) {
+    env.report().OnInboundRefused(
+        client, original.ok() ? original->port() : 0, "", CloseReason::kLoop,
+        "it came to the proxy's own port; only what netfilter redirects is served there");
+    return socket.CloseWithReset();
+  }
+  if (!env.HasRoom()) {
+    env.report().OnOverload(
+        "connections",
+        absl::StrCat("refused a connection of ", client.ToString(), " to port ", original->port(),
+                     ": the limit of ", env.settings().max_connections, " connections is reached"));
+    return socket.CloseWithReset();
+  }
+  auto connection = std::make_unique<InboundConnection>(env, std::move(socket), client, *original);
+  InboundConnection* started = connection.get();
+  env.Adopt(std::move(connection));
+  started->Start();
+}
+
+InboundConnection::InboundConnection(Environment& env, net::Socket socket,
+                                     const net::Address& client, const net::Address& application)
+    : Session(env),
+      client_(client),
+      application_address_(application),
+      downstream_(env.dispatcher(), std::move(socket), std::make_unique<net::RawTransportSocket>(),
+                  net::Connection::State::kConnected),
+      proxy_(static_cast<filter::TcpProxy::Owner&>(*this)),
+      timer_(env.dispatcher().timers(), this,
+             [](void* self) { static_cast<InboundConnection*>(self)->OnTimeout(); }),
+      connect_timer_(env.dispatcher().timers(), this,
+                     [](void* self) {
+                       static_cast<InboundConnection*>(self)->Refuse(
+                           CloseReason::kConnectTimeout,
+                           "the application did not accept the connection in time");
+                     }),
+      greeting_timer_(env.dispatcher().timers(), this, [](void* self) {
+        InboundConnection* connection = static_cast<InboundConnection*>(self);
+        if (connection->state_ == State::kSniffing && connection->seen_.empty()) {
+          connection->LetThrough();
+        }
+      }) {
+  downstream_.SetHandler(this);
+  downstream_.ReadDisable(true);
+}
+
+// Held until there is a policy to judge by, and a certificate where it may be needed.
+void InboundConnection::Start() {
+  if (env_.config() == nullptr ||
+      (policy().mode != MtlsMode::kDisable && env_.secret() == nullptr)) {
+    if (!env_.Hold(*this)) {
+      env_.report().OnOverload(
+          "held_connections",
+          absl::StrCat("refused the connection of ", client_.ToString(), " to port ",
+                       application_address_.port(),
+                       ": too many connections wait already for the certificate or policy"));
+      downstream_.Reset();
+      return Finish();
+    }
+    held_ = true;
+    if (!timer_.armed()) timer_.Arm(env_.settings().hold_timeout);
+    return;
+  }
+  timer_.Cancel();
+  Sniff();
+}
+
+// By policy: all through (DISABLE), or look at the first bytes. Under PERMISSIVE the application is
+// connected at once, so that it may speak first; under STRICT it hears of proven peers alone.
+void InboundConnection::Sniff() {
+  state_ = State::kSniffing;
+  switch (policy().mode) {
+    case MtlsMode::kDisable:
+      LetThrough();
+      break;
+    case MtlsMode::kPermissive:
+      ConnectApplication();
+      break;
+    case MtlsMode::kStrict:
+      timer_.Arm(env_.settings().handshake_timeout);
+      break;
+  }
+  if (state_ != State::kFinished) downstream_.ReadDisable(false);
+}
+
+void InboundConnection::OnData(ByteStream& stream, buffer::Buffer& data, bool end) {
+  if (&stream == &downstream_) {
+    seen_.Move(data);
+    seen_end_ = seen_end_ || end;
+    if (state_ == State::kSniffing) Decide();
+    return;
+  }
+  greeting_.Move(data);
+  greeting_end_ = greeting_end_ || end;
+  if (greeting_.size() >= buffer::kHighWatermark && !greeting_timer_.armed()) {
+    application_->ReadDisable(true);
+  }
+  if (state_ == State::kSniffing && seen_.empty() && !greeting_timer_.armed()) {
+    greeting_timer_.Arm(kGreetingGrace);
+  }
+}
+
+void InboundConnection::Decide() {
+  const bool contiguous = !seen_.empty() && seen_.front()->size() == seen_.size();
+  const std::string copy = contiguous ? "" : seen_.ToString();
+  const absl::string_view bytes =
+      contiguous
+          ? absl::string_view(reinterpret_cast<const char*>(seen_.front()->data()), seen_.size())
+          : absl::string_view(copy);
+  const bool strict = policy().mode == MtlsMode::kStrict;
+  switch (listener::SniffClientHello(bytes, tls::kMeshAlpn)) {
+    case Sniffed::kNeedMore:
+      if (!seen_end_) {
+        if (!seen_.empty() && !timer_.armed()) timer_.Arm(env_.settings().handshake_timeout);
+        return;
+      }
+      if (!strict) return LetThrough();
+      if (!seen_.empty()) return RefuseByPolicy("sent half a TLS greeting");
+      // Came and went without a word, as a probe of the port does.
+      downstream_.Close();
+      return Finish();
+    case Sniffed::kMeshTls:
+      return Terminate();
+    case Sniffed::kOtherTls:
+      return strict ? RefuseByPolicy("speaks TLS, but not the mesh's") : LetThrough();
+    case Sniffed::kPlaintext:
+      return strict ? RefuseByPolicy("speaks plaintext") : LetThrough();
+  }
+}
+
+// Mesh TLS: the peer must prove who it is before anything goes to the application.
+void InboundConnection::Terminate() {
+  state_ = State::kHandshaking;
+  greeting_timer_.Cancel();
+  timer_.Arm(env_.settings().handshake_timeout);
+  auto tls = std::make_unique<tls::TlsTransportSocket>(env_.ServerTls(tls::kMeshAlpn), &seen_);
+  tls_ = tls.get();
+  downstream_.SetTransport(std::move(tls));
+}
+
+void InboundConnection::OnOpen(ByteStream& stream) {
+  if (&stream != &downstream_) return connect_timer_.Cancel();
+  if (tls_ == nullptr) return;
+  env_.report().OnHandshake(/*server=*/true);
+  env_.report().OnPeer(/*outbound=*/false, *tls_->peer(), /*began=*/true);
+  Splice(tls_->peer().get());
+}
+
+// Plaintext, or TLS that is the application's own: untouched, and counted by caller.
+void InboundConnection::LetThrough() {
+  if (policy().mode != MtlsMode::kDisable) {
+    env_.report().OnPlaintextCaller(client_.ip(), application_address_.port());
+  }
+  Splice(nullptr);
+}
+
+void InboundConnection::Splice(const spiffe::PeerSvid* peer) {
+  timer_.Cancel();
+  greeting_timer_.Cancel();
+  state_ = State::kOpen;
+  if (application_ == nullptr) ConnectApplication();
+  if (state_ == State::kFinished) return;
+  const upstream::TcpCells& cells = env_.report().InboundCells(peer);
+  cells.opened->Add(1);
+  closed_cell_ = cells.closed;
+  proxy_.SetCounters(cells.received, cells.sent);
+  proxy_.Start(downstream_, *application_);
+  if (!seen_.empty() || seen_end_) proxy_.OnData(downstream_, seen_, seen_end_);
+  if (!greeting_.empty() || greeting_end_) {
+    if (greeting_.size() >= buffer::kHighWatermark) application_->ReadDisable(false);
+    proxy_.OnData(*application_, greeting_, greeting_end_);
+  }
+}
+
+void InboundConnection::ConnectApplication() {
+  int error = 0;
+  net::Socket socket = net::Socket::Connect(application_address_, &error);
+  if (!socket.valid()) {
+    return Refuse(CloseReason::kNoResources,
+                  absl::StrCat("cannot connect to the application: ", std::strerror(error)));
+  }
+  application_ = std::make_unique<net::Connection>(env_.dispatcher(), std::move(socket),
+                                                   std::make_unique<net::RawTransportSocket>(),
+                                                   net::Connection::State::kConnecting);
+  application_->SetHandler(this);
+  connect_timer_.Arm(env_.settings().connect_timeout);
+}
+
+void InboundConnection::OnEnvironmentChanged() {
+  held_ = false;
+  Start();
+}
+
+void InboundConnection::OnTimeout() {
+  if (state_ == State::kHeld) return Refuse(CloseReason::kHoldTimeout, "");
+  if (state_ == State::kHandshaking) {
+    env_.report().OnHandshakeFailed(/*server=*/true, client_, "timeout",
+                                    "the peer did not finish the handshake in time");
+  }
+  if (state_ == State::kSniffing && policy().mode == MtlsMode::kStrict) {
+    return RefuseByPolicy("did not say anything in time");
+  }
+  if (state_ == State::kSniffing) return LetThrough();  // half a ClientHello: not ours to judge
+  Refuse(CloseReason::kHandshakeTimeout, "");
+}
+
+void InboundConnection::RefuseByPolicy(absl::string_view what) {
+  Refuse(CloseReason::kPolicyRefused,
+         absl::StrCat(client_.ip().ToString(), " ", what, " where policy ", policy().policy,
+                      " (STRICT) requires mesh mutual TLS; give the caller a sidecar, or set "
+                      "PERMISSIVE for port ",
+                      application_address_.port(), " in that policy"));
+}
+
+void InboundConnection::Refuse(CloseReason reason, const std::string& sentence) {
+  if (state_ == State::kFinished) return;
+  env_.report().OnInboundRefused(client_, application_address_.port(),
+                                 env_.config() == nullptr ? "" : policy().policy, reason, sentence);
+  downstream_.Reset();
+  Finish();
+}
+
+void InboundConnection::OnClosed(ByteStream& stream, CloseReason reason) {
+  if (&stream != &downstream_) {
+    // Under PERMISSIVE the application may refuse before the client has spoken.
+    return Refuse(reason == CloseReason::kFinished ? CloseReason::kPeerReset : reason,
+                  absl::StrCat("the application at ", application_address_.ToString(),
+                               " closed the connection: ", buffer::CloseReasonSentence(reason)));
+  }
+  if (tls_ != nullptr && reason != CloseReason::kPeerReset) {
+    env_.report().OnHandshakeFailed(/*server=*/true, client_, tls_->FailureLabel(),
+                                    tls_->Explain());
+  }
+  Finish();
+}
+
+void InboundConnection::OnProxyDone(CloseReason reason, bool by_upstream) {
+  if (by_upstream && reason != CloseReason::kFinished && reason != CloseReason::kPeerReset) {
+    env_.report().OnInboundRefused(
+        client_, application_address_.port(), policy().policy, reason,
+        absl::StrCat("the application at ", application_address_.ToString(), ": ",
+                     buffer::CloseReasonSentence(reason)));
+  }
+  Finish();
+}
+
+// A policy that becomes stricter acts on what is open already.
+void InboundConnection::Reevaluate() {
+  const MtlsMode mode = policy().mode;
+  if (state_ == State::kOpen && tls_ == nullptr && mode == MtlsMode::kStrict) {
+    application_->Reset();
+    return RefuseByPolicy("has an open plaintext connection");
+  }
+  if (tls_ != nullptr && state_ == State::kOpen && env_.Denied(*tls_->peer())) {
+    application_->Reset();
+    return Refuse(CloseReason::kDenied, absl::StrCat("the identity ", tls_->peer()->id.ToString(),
+                                                     " or its certificate was revoked"));
+  }
+  if (state_ != State::kSniffing) return;
+  if (mode == MtlsMode::kStrict) {
+    // The application must not speak to someone who has proved nothing.
+    if (application_ != nullptr) application_->Reset();
+    if (application_ != nullptr) env_.dispatcher().DeferredDelete(std::move(application_));
+    connect_timer_.Cancel();
+    greeting_timer_.Cancel();
+    greeting_.Clear();
+    if (!timer_.armed()) timer_.Arm(env_.settings().handshake_timeout);
+  } else if (mode == MtlsMode::kDisable) {
+    LetThrough();
+  } else if (application_ == nullptr) {
+    if (seen_.empty()) timer_.Cancel();
+    ConnectApplication();
+  }
+}
+
+void InboundConnection::Finish() {
+  if (state_ == State::kFinished) return;
+  if (held_) env_.Unhold(*this);
+  timer_.Cancel();
+  connect_timer_.Cancel();
+  greeting_timer_.Cancel();
+  if (application_ != nullptr) application_->Reset();
+  if (closed_cell_ != nullptr) {
+    closed_cell_->Add(1);
+    if (tls_ != nullptr) env_.report().OnPeer(/*outbound=*/false, *tls_->peer(), /*began=*/false);
+  }
+  state_ = State::kFinished;
+  env_.Remove(*this);
+}
+
+void InboundConnection::Describe(ConnectionInfo* info) const {
+  info->downstream = client_.ToString();
+  info->destination = application_address_.ToString();
+  info->upstream = application_ == nullptr ? "" : application_address_.ToString();
+  const bool proven = tls_ != nullptr && tls_->open();
+  info->security = proven ? "mutual_tls" : "none";
+  if (proven) {
+    info->peer_id = tls_->peer()->id.ToString();
+    info->peer_serial = Hex(tls_->peer()->serial);
+    info->peer_expires_unix = absl::ToUnixSeconds(tls_->peer()->not_after);
+  }
+  info->state = state_ == State::kHeld ? "held" : state_ == State::kOpen ? "open" : "connecting";
+  info->bytes_in = proxy_.received();
+  info->bytes_out = proxy_.sent();
 }
 
 }  // namespace countersign::pipeline
