@@ -10,6 +10,14 @@
 
 namespace countersign::pipeline {
 
+namespace {
+
+// Between GOAWAY and the end of an idle tunnel: requests that crossed it on the way are served
+// (RFC 9113, section 6.8). Our own clients close first.
+constexpr std::chrono::milliseconds kLastRequests{1000};
+
+}  // namespace
+
 using buffer::ByteStream;
 using buffer::CloseReason;
 using http::h2::TunnelStream;
@@ -70,9 +78,12 @@ void InboundTunnel::OnEnvironmentChanged() {
 
 void InboundTunnel::OnTimeout() {
   if (tunnel_ != nullptr) {
+    if (tunnel_->session().draining()) {
+      if (tunnel_->session().active_streams() == 0) tunnel_->CloseGracefully();
+      return;
+    }
     // The peer's certificate has ended: what runs may finish, what is new needs a new handshake.
-    tunnel_->session().StartDrain();
-    return OnTunnelChanged(*tunnel_);
+    return StartDrain();
   }
   env_.report().OnInboundRefused(client_, 0, "", CloseReason::kHoldTimeout, "");
   socket_.CloseWithReset();
@@ -135,7 +146,7 @@ void InboundTunnel::OnTunnelRequest(TunnelConnection& tunnel, std::unique_ptr<Tu
 
 void InboundTunnel::OnTunnelChanged(TunnelConnection& tunnel) {
   if (opened_ && tunnel.session().draining() && tunnel.session().active_streams() == 0) {
-    tunnel.CloseGracefully();
+    timer_.Arm(kLastRequests);
   }
 }
 

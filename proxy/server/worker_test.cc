@@ -1,255 +1,15 @@
-// Two workers on loopback, a client's and a server's sidecar, with certificates of a test
-// authority and real sockets.
+// Two workers on loopback, a client's and a server's sidecar: outbound and the tunnel.
 #include "proxy/server/worker.h"
 
-#include <arpa/inet.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include <atomic>
+#include <cstdlib>
 #include <string>
 #include <thread>
 
-#include "absl/synchronization/mutex.h"
-#include "api/spiffe/testing/test_authority.h"
 #include "gtest/gtest.h"
+#include "proxy/server/worker_fixture.h"
 
 namespace countersign::server {
 namespace {
-
-using config::Destination;
-using config::Endpoint;
-using config::EndpointTransport;
-using config::MtlsMode;
-using spiffe::testing::TestAuthority;
-
-constexpr char kClientId[] = "spiffe://cluster.local/ns/default/sa/client";
-constexpr char kServerId[] = "spiffe://cluster.local/ns/default/sa/server";
-
-std::shared_ptr<const identity::SecretSnapshot> SecretOf(
-    const TestAuthority& authority, const std::string& id, uint64_t generation = 1,
-    std::shared_ptr<const spiffe::DenyList> deny = std::make_shared<spiffe::DenyList>(1)) {
-  spiffe::testing::IssuedLeaf leaf = authority.Issue(id);
-  auto secret = std::make_shared<identity::SecretSnapshot>();
-  secret->generation = generation;
-  secret->id = *spiffe::SpiffeId::Parse(id);
-  for (const std::string& der : leaf.chain_der) {
-    secret->chain.push_back(spiffe::testing::CertificateFromDer(der));
-  }
-  secret->key = std::move(leaf.key);
-  secret->not_before = absl::Now() - absl::Seconds(30);
-  secret->not_after = absl::Now() + absl::Hours(1);
-  secret->bundles = authority.bundles();
-  secret->deny_list = std::move(deny);
-  return secret;
-}
-
-// Answers every subscription from a table, on the asking worker's thread.
-class TableDiscovery : public config::Discovery {
- public:
-  void Set(const net::Address& address, std::shared_ptr<const Destination> destination) {
-    absl::MutexLock lock(&mutex_);
-    table_[address] = std::move(destination);
-  }
-  void Subscribe(const net::Address& address) override {
-    std::shared_ptr<const Destination> answer;
-    {
-      absl::MutexLock lock(&mutex_);
-      const auto it = table_.find(address);
-      if (it == table_.end()) return;
-      answer = it->second;
-    }
-    if (sink_ != nullptr) sink_->OnDestination(address, answer);
-  }
-  void Touch(const net::Address&) override {}
-  void set_sink(config::ConfigSink* sink) { sink_ = sink; }
-
- private:
-  absl::Mutex mutex_;
-  absl::flat_hash_map<net::Address, std::shared_ptr<const Destination>> table_;
-  config::ConfigSink* sink_ = nullptr;
-};
-
-int FreePort() {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof address;
-  EXPECT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), length), 0);
-  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length);
-  close(fd);
-  return ntohs(address.sin_port);
-}
-
-net::Address Local(int port) { return *net::Address::Parse("127.0.0.1:" + std::to_string(port)); }
-
-int Dial(const net::Address& address) {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_storage storage;
-  const socklen_t length = address.ToSockaddr(&storage);
-  timeval timeout{5, 0};
-  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
-  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
-  EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&storage), length), 0);
-  return fd;
-}
-
-// Reads until the end, or until `n` bytes; on an error appends "<errno>".
-std::string ReadAll(int fd, size_t n = static_cast<size_t>(-1)) {
-  std::string all;
-  char part[65536];
-  while (all.size() < n) {
-    const ssize_t got = read(fd, part, std::min(sizeof part, n - all.size()));
-    if (got < 0) return all + "<" + std::to_string(errno) + ">";
-    if (got == 0) break;
-    all.append(part, static_cast<size_t>(got));
-  }
-  return all;
-}
-
-bool WriteAll(int fd, const std::string& data) {
-  size_t at = 0;
-  while (at < data.size()) {
-    const ssize_t n = send(fd, data.data() + at, data.size() - at, MSG_NOSIGNAL);
-    if (n <= 0) return false;
-    at += static_cast<size_t>(n);
-  }
-  return true;
-}
-
-// A server whose every connection runs `serve` on a thread of its own.
-class Application {
- public:
-  explicit Application(std::function<void(int)> serve) : serve_(std::move(serve)) {
-    fd_ = socket(AF_INET, SOCK_STREAM, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t length = sizeof address;
-    EXPECT_EQ(bind(fd_, reinterpret_cast<sockaddr*>(&address), length), 0);
-    EXPECT_EQ(listen(fd_, 128), 0);
-    getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &length);
-    port_ = ntohs(address.sin_port);
-    thread_ = std::thread([this] {
-      for (;;) {
-        const int fd = accept(fd_, nullptr, nullptr);
-        if (fd < 0) return;
-        timeval timeout{10, 0};
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
-        absl::MutexLock lock(&mutex_);
-        workers_.emplace_back([this, fd] { serve_(fd); });
-      }
-    });
-  }
-  ~Application() {
-    shutdown(fd_, SHUT_RDWR);
-    close(fd_);
-    thread_.join();
-    absl::MutexLock lock(&mutex_);
-    for (std::thread& worker : workers_) worker.join();
-  }
-  net::Address address() const { return Local(port_); }
-
- private:
-  std::function<void(int)> serve_;
-  int fd_;
-  int port_;
-  std::thread thread_;
-  absl::Mutex mutex_;
-  std::vector<std::thread> workers_;
-};
-
-void Echo(int fd) {
-  char part[65536];
-  ssize_t n;
-  while ((n = read(fd, part, sizeof part)) > 0) {
-    if (!WriteAll(fd, std::string(part, static_cast<size_t>(n)))) break;
-  }
-  close(fd);
-}
-
-std::shared_ptr<const Destination> Hbone(const net::Address& application,
-                                         const net::Address& tunnel,
-                                         const std::string& id = kServerId) {
-  auto cluster = std::make_shared<config::Cluster>();
-  cluster->name = "default/server";
-  cluster->service = "server";
-  cluster->service_namespace = "default";
-  Endpoint endpoint;
-  endpoint.address = application;
-  endpoint.transport = EndpointTransport::kHbone;
-  endpoint.tunnel = tunnel;
-  endpoint.identity = *spiffe::SpiffeId::Parse(id);
-  endpoint.workload = "server";
-  endpoint.workload_namespace = "default";
-  cluster->endpoints.push_back(endpoint);
-  auto destination = std::make_shared<Destination>();
-  destination->kind = Destination::Kind::kCluster;
-  destination->cluster = cluster;
-  return destination;
-}
-
-std::shared_ptr<const config::ProxyConfig> ConfigOf(MtlsMode mode) {
-  auto config = std::make_shared<config::ProxyConfig>();
-  config->inbound.fallback = {mode, "default/test"};
-  config->outbound.mode = config::OutboundPolicy::Mode::kRegistryOnly;
-  config->outbound.name = "mesh";
-  return config;
-}
-
-// A client's sidecar that forwards one port to the application, and the application's sidecar.
-class Pair {
- public:
-  explicit Pair(const net::Address& application)
-      : tunnel_(Local(FreePort())), front_(Local(FreePort())) {
-    WorkerOptions server;
-    server.hbone_listen = {tunnel_};
-    server.workload = "server";
-    server_ = std::make_unique<Worker>(server, discovery_, server_stats_);
-    WorkerOptions client;
-    client.forwards = {{front_, application}};
-    client.workload = "client";
-    client.hold_timeout = std::chrono::milliseconds(1500);
-    client_ = std::make_unique<Worker>(client, discovery_, client_stats_);
-    discovery_.set_sink(client_.get());
-    discovery_.Set(application, Hbone(application, tunnel_));
-    EXPECT_TRUE(server_->Start().ok());
-    EXPECT_TRUE(client_->Start().ok());
-  }
-  void Configure() {
-    client_->OnProxyConfig(ConfigOf(MtlsMode::kStrict));
-    server_->OnProxyConfig(ConfigOf(MtlsMode::kStrict));
-  }
-  void Identify() {
-    client_->OnSecret(SecretOf(authority_, kClientId));
-    server_->OnSecret(SecretOf(authority_, kServerId));
-  }
-  void Ready() {
-    Configure();
-    Identify();
-  }
-
-  int Connect() { return Dial(front_); }
-  Worker& client() { return *client_; }
-  Worker& server() { return *server_; }
-  TableDiscovery& discovery() { return discovery_; }
-  const TestAuthority& authority() const { return authority_; }
-  std::string ClientStats() const { return client_stats_.Serialize(); }
-  std::string ServerStats() const { return server_stats_.Serialize(); }
-  const net::Address& tunnel() const { return tunnel_; }
-
- private:
-  TestAuthority authority_{"cluster.local"};
-  TableDiscovery discovery_;
-  stats::Registry client_stats_;
-  stats::Registry server_stats_;
-  const net::Address tunnel_;
-  const net::Address front_;
-  std::unique_ptr<Worker> client_;
-  std::unique_ptr<Worker> server_;
-};
 
 TEST(WorkerTest, TunnelsBytesBetweenTwoSidecars) {
   Application application(Echo);
@@ -261,6 +21,323 @@ TEST(WorkerTest, TunnelsBytesBetweenTwoSidecars) {
   shutdown(fd, SHUT_WR);
   EXPECT_EQ(ReadAll(fd), "");
   close(fd);
+  EXPECT_TRUE(Eventually([&] { return pair.ServerStats(); },
+                         "countersign_tcp_connections_closed_total{reporter=\"destination\""));
+  EXPECT_NE(pair.ServerStats().find(kClientId), std::string::npos);
+  EXPECT_NE(pair.ClientStats().find("connection_security_policy=\"mutual_tls\""),
+            std::string::npos);
+}
+
+std::string Noise(size_t n) {
+  std::string noise(n, '\0');
+  uint32_t state = 1;
+  for (char& c : noise) c = static_cast<char>((state = state * 1664525 + 1013904223) >> 24);
+  return noise;
+}
+
+TEST(WorkerTest, CarriesBulkBothWaysUnchanged) {
+  Application application(Echo);
+  Pair pair(application.address());
+  pair.Ready();
+  const int fd = pair.Connect();
+  const std::string noise = Noise(48 << 20);
+  std::thread writer([&] {
+    EXPECT_TRUE(WriteAll(fd, noise));
+    shutdown(fd, SHUT_WR);
+  });
+  const std::string back = ReadAll(fd);
+  writer.join();
+  EXPECT_EQ(back.size(), noise.size());
+  EXPECT_TRUE(back == noise);
+  close(fd);
+}
+
+TEST(WorkerTest, AReaderThatStopsStopsItsSender) {
+  std::atomic<bool> go{false};
+  std::atomic<size_t> got{0};
+  Application application([&](int fd) {
+    while (!go) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    got = ReadAll(fd).size();
+    close(fd);
+  });
+  Pair pair(application.address());
+  pair.Ready();
+  const int fd = pair.Connect();
+  // Far more than all windows and socket buffers on the way hold.
+  timeval brief{0, 500'000};
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &brief, sizeof brief);
+  size_t sent = 0;
+  const std::string part(1 << 20, 'x');
+  for (;;) {
+    const ssize_t n = send(fd, part.data(), part.size(), MSG_NOSIGNAL);
+    if (n < 0) break;
+    sent += static_cast<size_t>(n);
+    ASSERT_LT(sent, size_t{128} << 20);
+  }
+  go = true;
+  shutdown(fd, SHUT_WR);
+  EXPECT_EQ(ReadAll(fd), "");
+  EXPECT_EQ(got, sent);
+  close(fd);
+}
+
+TEST(WorkerTest, TheServerMaySpeakFirst) {
+  Application application([](int fd) {
+    WriteAll(fd, "220 ready\r\n");
+    Echo(fd);
+  });
+  Pair pair(application.address());
+  pair.Ready();
+  const int fd = pair.Connect();
+  EXPECT_EQ(ReadAll(fd, 11), "220 ready\r\n");
+  ASSERT_TRUE(WriteAll(fd, "EHLO"));
+  EXPECT_EQ(ReadAll(fd, 4), "EHLO");
+  close(fd);
+}
+
+TEST(WorkerTest, HalfCloseLeavesTheOtherDirectionOpen) {
+  Application application([](int fd) {
+    const std::string request = ReadAll(fd);
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    WriteAll(fd, "got " + std::to_string(request.size()));
+    close(fd);
+  });
+  Pair pair(application.address());
+  pair.Ready();
+  const int fd = pair.Connect();
+  ASSERT_TRUE(WriteAll(fd, std::string(1000, 'q')));
+  shutdown(fd, SHUT_WR);
+  EXPECT_EQ(ReadAll(fd), "got 1000");
+  close(fd);
+}
+
+TEST(WorkerTest, AResetOfTheServerReachesTheClient) {
+  Application application([](int fd) {
+    ReadAll(fd, 1);
+    ResetOnClose(fd);
+  });
+  Pair pair(application.address());
+  pair.Ready();
+  const int fd = pair.Connect();
+  ASSERT_TRUE(WriteAll(fd, "x"));
+  EXPECT_EQ(ReadAll(fd), "<" + std::to_string(ECONNRESET) + ">");
+  close(fd);
+}
+
+TEST(WorkerTest, AResetOfTheClientReachesTheServer) {
+  std::string seen;
+  absl::Mutex mutex;
+  Application application([&](int fd) {
+    const std::string all = ReadAll(fd);
+    absl::MutexLock lock(&mutex);
+    seen = all;
+    close(fd);
+  });
+  Pair pair(application.address());
+  pair.Ready();
+  const int fd = pair.Connect();
+  ASSERT_TRUE(WriteAll(fd, "x"));
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  ResetOnClose(fd);
+  EXPECT_TRUE(Eventually(
+      [&] {
+        absl::MutexLock lock(&mutex);
+        return seen;
+      },
+      "x<" + std::to_string(ECONNRESET) + ">"));
+}
+
+TEST(WorkerTest, AConnectFailureBehindTheTunnelIsAResetWithAReason) {
+  const net::Address nobody = Local(FreePort());
+  Pair pair(nobody);
+  pair.Ready();
+  const int fd = pair.Connect();
+  EXPECT_EQ(ReadAll(fd), "<" + std::to_string(ECONNRESET) + ">");
+  close(fd);
+  EXPECT_TRUE(Eventually([&] { return pair.ClientStats(); },
+                         "countersign_outbound_refused_total{reason=\"tunnel_refused\""));
+  EXPECT_NE(pair.ServerStats().find("reason=\"connect_refused\""), std::string::npos);
+}
+
+TEST(WorkerTest, HoldsConnectionsUntilIdentityAndConfigurationCome) {
+  Application application(Echo);
+  Pair pair(application.address());
+  const int fd = pair.Connect();
+  ASSERT_TRUE(WriteAll(fd, "early"));
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  pair.Configure();
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  pair.Identify();
+  EXPECT_EQ(ReadAll(fd, 5), "early");
+  close(fd);
+}
+
+TEST(WorkerTest, HoldingEndsWithAResetAndAReason) {
+  Application application(Echo);
+  Pair pair(application.address());
+  pair.Configure();
+  const int fd = pair.Connect();
+  EXPECT_EQ(ReadAll(fd), "<" + std::to_string(ECONNRESET) + ">");
+  close(fd);
+  EXPECT_TRUE(Eventually([&] { return pair.ClientStats(); }, "reason=\"hold_timeout\""));
+}
+
+TEST(WorkerTest, AnotherIdentityThanTheExpectedOneIsRefused) {
+  Application application(Echo);
+  Pair pair(application.address());
+  pair.discovery().Set(application.address(), Hbone(application.address(), pair.tunnel(),
+                                                    "spiffe://cluster.local/ns/default/sa/other"));
+  pair.Ready();
+  const int fd = pair.Connect();
+  EXPECT_EQ(ReadAll(fd), "<" + std::to_string(ECONNRESET) + ">");
+  close(fd);
+  EXPECT_TRUE(Eventually([&] { return pair.ClientStats(); },
+                         "countersign_tls_handshake_failures_total{role=\"client\",reason=\"verify_"
+                         "unexpected_id\"}"));
+}
+
+TEST(WorkerTest, AClientOfAForeignTrustDomainIsRefused) {
+  Application application(Echo);
+  Pair pair(application.address());
+  pair.Ready();
+  TestAuthority foreign("evil.example");
+  auto secret = SecretOf(foreign, "spiffe://evil.example/ns/default/sa/client", 2);
+  // It knows the mesh's bundle, the mesh does not know its.
+  auto mutated = std::const_pointer_cast<identity::SecretSnapshot>(secret);
+  mutated->bundles = pair.authority().bundles();
+  pair.client().OnSecret(mutated);
+  const int fd = pair.Connect();
+  EXPECT_EQ(ReadAll(fd), "<" + std::to_string(ECONNRESET) + ">");
+  close(fd);
+  EXPECT_TRUE(Eventually([&] { return pair.ServerStats(); },
+                         "role=\"server\",reason=\"verify_unknown_trust_domain\""));
+  EXPECT_TRUE(
+      Eventually([&] { return pair.ClientStats(); },
+                 "countersign_tls_handshake_failures_total{role=\"client\",reason=\"alert_"));
+}
+
+TEST(WorkerTest, ADenyListClosesLiveTunnels) {
+  Application application(Echo);
+  Pair pair(application.address());
+  pair.Ready();
+  const int fd = pair.Connect();
+  ASSERT_TRUE(WriteAll(fd, "a"));
+  EXPECT_EQ(ReadAll(fd, 1), "a");
+  auto deny = std::make_shared<spiffe::DenyList>(2);
+  deny->AddId(*spiffe::SpiffeId::Parse(kClientId));
+  pair.server().OnSecret(SecretOf(pair.authority(), kServerId, 2, deny));
+  EXPECT_EQ(ReadAll(fd), "<" + std::to_string(ECONNRESET) + ">");
+  close(fd);
+  const int again = pair.Connect();
+  EXPECT_EQ(ReadAll(again), "<" + std::to_string(ECONNRESET) + ">");
+  close(again);
+  EXPECT_TRUE(Eventually([&] { return pair.ServerStats(); }, "reason=\"verify_denied\""));
+}
+
+TEST(WorkerTest, RotationBreaksNoTransfer) {
+  Application application(Echo);
+  Pair pair(application.address());
+  pair.Ready();
+  const int fd = pair.Connect();
+  const std::string noise = Noise(64 << 20);
+  std::thread writer([&] {
+    EXPECT_TRUE(WriteAll(fd, noise));
+    shutdown(fd, SHUT_WR);
+  });
+  std::atomic<bool> stop{false};
+  std::thread rotator([&] {
+    for (uint64_t generation = 2; !stop; ++generation) {
+      pair.client().OnSecret(SecretOf(pair.authority(), kClientId, generation));
+      pair.server().OnSecret(SecretOf(pair.authority(), kServerId, generation));
+      // New connections go over new tunnels meanwhile.
+      const int other = pair.Connect();
+      EXPECT_TRUE(WriteAll(other, "ping"));
+      EXPECT_EQ(ReadAll(other, 4), "ping");
+      close(other);
+    }
+  });
+  const std::string back = ReadAll(fd);
+  writer.join();
+  stop = true;
+  rotator.join();
+  EXPECT_TRUE(back == noise);
+  close(fd);
+}
+
+TEST(WorkerTest, ATunnelLeadsToItsOwnWorkloadOnly) {
+  Application application(Echo);
+  Pair pair(application.address());
+  pair.discovery().Set(application.address(),
+                       Hbone(*net::Address::Parse("192.0.2.1:80"), pair.tunnel()));
+  pair.Ready();
+  const int fd = pair.Connect();
+  EXPECT_EQ(ReadAll(fd), "<" + std::to_string(ECONNRESET) + ">");
+  close(fd);
+  EXPECT_TRUE(Eventually([&] { return pair.ServerStats(); },
+                         "countersign_inbound_refused_total{reason=\"policy_refused\""));
+}
+
+TEST(WorkerTest, ATunnelDoesNotLeadToTheProxyItself) {
+  Application application(Echo);
+  Pair pair(application.address());
+  pair.discovery().Set(application.address(), Hbone(pair.tunnel(), pair.tunnel()));
+  pair.Ready();
+  const int fd = pair.Connect();
+  EXPECT_EQ(ReadAll(fd), "<" + std::to_string(ECONNRESET) + ">");
+  close(fd);
+}
+
+TEST(WorkerTest, ServesManyConnectionsAtOnce) {
+  Application application(Echo);
+  Pair pair(application.address());
+  pair.Ready();
+  std::vector<int> fds;
+  for (int i = 0; i < 300; ++i) fds.push_back(pair.Connect());
+  for (size_t i = 0; i < fds.size(); ++i) ASSERT_TRUE(WriteAll(fds[i], std::to_string(1000 + i)));
+  for (size_t i = 0; i < fds.size(); ++i) EXPECT_EQ(ReadAll(fds[i], 4), std::to_string(1000 + i));
+  // Of at most 100 streams each, and of one while they fit.
+  EXPECT_TRUE(Eventually([&] { return pair.ServerStats(); },
+                         "countersign_tunnels{direction=\"inbound\"} 3"));
+  absl::Mutex mutex;
+  std::vector<ConnectionInfo> connections;
+  bool done = false;
+  pair.server().CollectConnections(1000, [&](std::vector<ConnectionInfo> found) {
+    absl::MutexLock lock(&mutex);
+    connections = std::move(found);
+    done = true;
+  });
+  {
+    absl::MutexLock lock(&mutex);
+    mutex.Await(absl::Condition(&done));
+    EXPECT_EQ(connections.size(), 300);
+    EXPECT_EQ(connections[0].peer_id, kClientId);
+    EXPECT_EQ(connections[0].state, "open");
+  }
+  for (const int fd : fds) close(fd);
+  EXPECT_TRUE(Eventually([&] { return pair.ServerStats(); },
+                         "countersign_connections_active{direction=\"inbound\"} 0"));
+}
+
+TEST(WorkerTest, DrainLetsWhatRunsFinish) {
+  Application application(Echo);
+  Pair pair(application.address());
+  pair.Ready();
+  const int fd = pair.Connect();
+  ASSERT_TRUE(WriteAll(fd, "a"));
+  EXPECT_EQ(ReadAll(fd, 1), "a");
+  std::atomic<bool> drained{false};
+  pair.server().StartDrain([&] { drained = true; });
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  ASSERT_TRUE(WriteAll(fd, "b"));
+  EXPECT_EQ(ReadAll(fd, 1), "b");
+  EXPECT_FALSE(drained);
+  // A straggler is still served.
+  const int late = pair.Connect();
+  ASSERT_TRUE(WriteAll(late, "c"));
+  EXPECT_EQ(ReadAll(late, 1), "c");
+  close(late);
+  close(fd);
+  EXPECT_TRUE(Eventually([&] { return std::string(drained ? "drained" : ""); }, "drained"));
 }
 
 }  // namespace
