@@ -118,7 +118,7 @@ sidecar A client 44 --hbone-listen off \
 # In a subshell, as a refused connection ends the shell.
 ready() (
   exec 3<>"/dev/tcp/127.0.0.1/$1"
-  printf 'GET /ready HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n' >&3
+  printf 'GET /ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' >&3
   read -r -t 1 status <&3
   [[ $status == *" 200 "* ]]
 )
