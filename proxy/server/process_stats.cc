@@ -1,6 +1,7 @@
 #include "proxy/server/process_stats.h"
 
 #include <dirent.h>
+#include <link.h>
 #include <malloc.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -45,24 +46,27 @@ void TrimHeap() {
   }
 }
 
-void DropStartUpText() {
-  std::FILE* maps = std::fopen("/proc/self/maps", "re");
-  if (maps == nullptr) {
-    return;
-  }
-  char line[512];
-  while (std::fgets(line, sizeof line, maps) != nullptr) {
-    unsigned long long begin = 0;
-    unsigned long long end = 0;
-    unsigned long long inode = 0;
-    char mode[5] = {};
-    if (std::sscanf(line, "%llx-%llx %4s %*x %*s %llu", &begin, &end, mode, &inode) == 4 &&
-        inode != 0 && mode[1] == '-') {
-      // Read-only file mappings: nothing is lost, whatever is dropped is read again on demand.
-      madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
-    }
-  }
-  std::fclose(maps);
+void DropSetUpText() {
+  dl_iterate_phdr(
+      [](dl_phdr_info* object, size_t, void*) {
+        const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+        for (int i = 0; i < object->dlpi_phnum; ++i) {
+          const ElfW(Phdr)& segment = object->dlpi_phdr[i];
+          // Never a writable segment, even where it has been made read-only since (RELRO): its
+          // relocated pages exist nowhere else.
+          if (segment.p_type != PT_LOAD || (segment.p_flags & PF_W) != 0) {
+            continue;
+          }
+          const uintptr_t begin = (object->dlpi_addr + segment.p_vaddr + page - 1) & ~(page - 1);
+          const uintptr_t end =
+              (object->dlpi_addr + segment.p_vaddr + segment.p_memsz) & ~(page - 1);
+          if (begin < end) {
+            madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+          }
+        }
+        return 0;
+      },
+      nullptr);
 }
 
 }  // namespace countersign::server

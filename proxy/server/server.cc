@@ -26,8 +26,10 @@ namespace {
 constexpr char kVersion[] = "0.1.0";
 constexpr std::chrono::milliseconds kDrainPoll{250};
 constexpr std::chrono::milliseconds kHousekeeping{5'000};
-// Start-up is over after this many turns of housekeeping.
-constexpr int kStartUpTurns = 2;
+// Set-up (start, a new certificate and what is opened with it) is over after this time, and it is
+// not worth cleaning up after it more often than this.
+constexpr std::chrono::milliseconds kSetUpTime{5'000};
+constexpr std::chrono::milliseconds kTextDropInterval{60'000};
 constexpr size_t kDefaultConnectionLimit = 1000;
 constexpr size_t kMaxConnectionLimit = 100'000;
 
@@ -171,6 +173,7 @@ absl::Status Server::Start() {
     secrets_.AddSink(*workers_.back());
   }
   secrets_.AddSink(*xds_);
+  secrets_.AddSink(*this);
   for (const std::unique_ptr<Worker>& worker : workers_) {
     absl::Status status = worker->Start();
     if (!status.ok()) {
@@ -247,9 +250,17 @@ void Server::OnDrainTimer() {
   dispatcher_.Stop();
 }
 
+void Server::OnSecret(std::shared_ptr<const identity::SecretSnapshot>) {
+  if (drop_text_at_ == event::Instant::max()) {
+    drop_text_at_ = std::max(dispatcher_.now() + kSetUpTime, text_dropped_at_ + kTextDropInterval);
+  }
+}
+
 void Server::OnHousekeeping() {
-  if (housekeeping_turns_ < kStartUpTurns && ++housekeeping_turns_ == kStartUpTurns) {
-    DropStartUpText();
+  if (dispatcher_.now() >= drop_text_at_) {
+    drop_text_at_ = event::Instant::max();
+    text_dropped_at_ = dispatcher_.now();
+    DropSetUpText();
   }
   TrimHeap();
   housekeeping_timer_.Arm(kHousekeeping);

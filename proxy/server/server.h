@@ -25,11 +25,11 @@ namespace countersign::server {
 // and configuration are there, so that an application may start before its sidecar is ready.
 //
 // Thread: main, for everything. Lifetime: main()'s.
-class Server {
+class Server final : private identity::SecretSink {
  public:
   // SIGTERM and SIGINT must be blocked in all threads: they are read from a descriptor.
   explicit Server(Options options);
-  ~Server();
+  ~Server() override;
 
   // Binds everything and starts the workers. Errors are sentences for the person at the terminal.
   absl::Status Start();
@@ -45,6 +45,7 @@ class Server {
   // Ends the drain once no connection is left in either direction.
   void PollDrained();
   void OnDrainTimer();
+  void OnSecret(std::shared_ptr<const identity::SecretSnapshot> secret) override;
   void OnHousekeeping();
 
   std::vector<std::string> NotReadyReasons() const;
@@ -76,7 +77,9 @@ class Server {
   event::Instant drain_deadline_;
   event::Timer drain_timer_;
   event::Timer housekeeping_timer_;
-  int housekeeping_turns_ = 0;
+  // When to drop program text that only set-up has touched; max(): nothing is due.
+  event::Instant drop_text_at_ = event::Instant::max();
+  event::Instant text_dropped_at_{};
 };
 
 }  // namespace countersign::server
