@@ -74,10 +74,9 @@ std::vector<Target> Targets(const registry::Model& model, const Destination& des
       other.push_back({workload, *first[1], target});
     }
   }
-  // Endpoints that only speak the other family are reached as well as they can be: an application
-  // does not see which family its proxy uses.
-  same.insert(same.end(), other.begin(), other.end());
-  return same;
+  // As Kubernetes has it, an address of one family leads to that family's endpoints; the other
+  // family's are better than nothing, and an application does not see which its proxy uses.
+  return same.empty() ? other : same;
 }
 
 ExternalWorkloadSpec::Tunnel TunnelOf(const registry::Model& model, const Target& target) {

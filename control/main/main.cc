@@ -7,12 +7,15 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "control/attest/join_token_store.h"
+#include "control/identity/deny_list_file.h"
 #include "control/identity/svid_issuer.h"
 #include "control/main/hardening.h"
 #include "control/server/rotating_server_credentials.h"
@@ -82,6 +85,28 @@ int CreateToken(const TokenFlags& flags) {
     std::printf("%s\n", token->c_str());
   }
   return 0;
+}
+
+struct DenyFlags {
+  std::string state_dir;
+  std::string spiffe_id;
+  std::string certificate;
+};
+
+int Deny(const DenyFlags& flags, bool add) {
+  absl::Status status = state::OpenStateDir(flags.state_dir);
+  if (!status.ok()) return Fail(status);
+  identity::DenyListFile list(flags.state_dir);
+  if (!flags.certificate.empty()) {
+    std::ifstream file(flags.certificate, std::ios::binary);
+    const std::string pem((std::istreambuf_iterator<char>(file)), {});
+    status = list.AddCertificate(pem);
+    return status.ok() ? 0 : Fail(status);
+  }
+  absl::StatusOr<spiffe::SpiffeId> id = spiffe::SpiffeId::Parse(flags.spiffe_id);
+  if (!id.ok()) return Fail(id.status());
+  status = add ? list.Add(*id) : list.Remove(*id);
+  return status.ok() ? 0 : Fail(status);
 }
 
 int Serve(const server::Server::Options& options) {
@@ -162,7 +187,26 @@ int Main(int argc, char** argv) {
   duration_flag(create, "--ttl", &token_flags.ttl, "how long it may be used",
                 "COUNTERSIGN_TOKEN_TTL");
 
+  CLI::App* deny = app.add_subcommand("deny", "identities and certificates that are refused");
+  deny->require_subcommand(1);
+  DenyFlags deny_flags;
+  const auto deny_command = [&](const char* name, const char* help) {
+    CLI::App* command = deny->add_subcommand(name, help);
+    command->add_option("--state-dir", deny_flags.state_dir, "the control plane's state folder")
+        ->envname("COUNTERSIGN_STATE_DIR")
+        ->required();
+    return command;
+  };
+  CLI::App* deny_add = deny_command("add", "refuse from now on, everywhere in the mesh");
+  CLI::Option_group* what = deny_add->add_option_group("what");
+  what->add_option("--spiffe-id", deny_flags.spiffe_id, "every certificate of this identity");
+  what->add_option("--certificate", deny_flags.certificate, "PEM file: this one certificate");
+  what->require_option(1);
+  CLI::App* deny_remove = deny_command("remove", "allow an identity again");
+  deny_remove->add_option("--spiffe-id", deny_flags.spiffe_id, "the identity")->required();
+
   CLI11_PARSE(app, argc, argv);
+  if (deny_add->parsed() || deny_remove->parsed()) return Deny(deny_flags, deny_add->parsed());
   if (create->parsed()) return CreateToken(token_flags);
   if (config_dir->empty() || state_dir->empty()) {
     return Fail(

@@ -37,8 +37,8 @@ class Credentials final : public grpc::ServerCredentials {
     if (current == nullptr) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_FAIL;
     if (current == credentials.in_force_) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
     grpc_ssl_pem_key_cert_pair pair = {current->key_pem.c_str(), current->chain_pem.c_str()};
-    // gRPC insists on roots when it requests a client certificate, even one that it does not verify;
-    // what comes of them is the list of authorities in the request to the client.
+    // gRPC insists on roots when it requests a client certificate, even one that it does not
+    // verify; what comes of them is the list of authorities in the request to the client.
     *config = grpc_ssl_server_certificate_config_create(current->roots_pem.c_str(), &pair, 1);
     credentials.in_force_ = std::move(current);
     return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;

@@ -18,6 +18,7 @@
 #include "control/attest/svid_attestor.h"
 #include "control/ca/authority.h"
 #include "control/ca/own_root.h"
+#include "control/identity/deny_list_file.h"
 #include "control/identity/identity_service.h"
 #include "control/registry/file/file_registry.h"
 #include "control/server/metrics_server.h"
@@ -29,7 +30,8 @@
 namespace countersign::control::server {
 namespace {
 
-constexpr int kTickMs = 1000;
+// A revocation must be in force within a second of being made.
+constexpr int kTickMs = 200;
 constexpr absl::Duration kPurgeEvery = absl::Hours(1);
 constexpr absl::Duration kDrain = absl::Seconds(2);
 constexpr absl::Duration kLongestRenewalSpread = absl::Minutes(5);
@@ -67,6 +69,7 @@ class Server::Parts {
   absl::Status Listen();
   void OnModel(const registry::Model& model);
   void ReportExpiries();
+  void PollDenyList();
 
   const Options options_;
   std::string trust_domain_;
@@ -76,6 +79,7 @@ class Server::Parts {
   std::unique_ptr<registry::FileRegistry> registry_;
   std::unique_ptr<ca::Authority> authority_;
   std::unique_ptr<spiffe::TrustStore> trust_;
+  std::unique_ptr<identity::DenyListSource> deny_list_;
   std::unique_ptr<attest::JoinTokenStore> tokens_;
   std::unique_ptr<identity::SvidIssuer> issuer_;
   std::unique_ptr<identity::IdentityService> identity_service_;
@@ -159,6 +163,8 @@ absl::Status Server::Parts::OpenAuthority() {
       static_cast<uint64_t>(absl::ToUnixMillis(absl::Now())), {authority_->bundle()});
   if (!bundles.ok()) return bundles.status();
   trust_ = std::make_unique<spiffe::TrustStore>(*std::move(bundles));
+  deny_list_ = std::make_unique<identity::DenyListFile>(options_.state_dir);
+  PollDenyList();
   absl::StatusOr<std::unique_ptr<attest::JoinTokenStore>> tokens =
       attest::JoinTokenStore::Open(options_.state_dir);
   if (!tokens.ok()) return tokens.status();
@@ -259,7 +265,20 @@ void Server::Parts::OnModel(const registry::Model& model) {
   }
 }
 
+void Server::Parts::PollDenyList() {
+  const absl::Time noticed_at = absl::Now();
+  absl::StatusOr<std::shared_ptr<const spiffe::DenyList>> list = deny_list_->Poll();
+  if (!list.ok()) {
+    spdlog::error("the deny list cannot be taken: {}", std::string(list.status().message()));
+  } else if (*list != nullptr) {
+    spdlog::info("the deny list is in force with {} identities and {} certificates",
+                 (*list)->ids().size(), (*list)->serials().size());
+    trust_->SetDenyList(*std::move(list), noticed_at);
+  }
+}
+
 void Server::Parts::Tick() {
+  PollDenyList();
   const absl::StatusOr<bool> renewed = authority_->RenewIfDue();
   if (!renewed.ok()) {
     spdlog::error("the intermediate authority is due and could not be renewed: {}",
