@@ -106,8 +106,7 @@ TEST(CompilerTest, OneEndpointMoreChangesOneResource) {
       }
     }
   }
-  EXPECT_EQ(changed, (std::vector<std::string>{"endpoints service/default/web:80/v4",
-                                               "endpoints service/default/web:80/v6"}));
+  EXPECT_EQ(changed, std::vector<std::string>{"endpoints service/default/web:80/v4"});
 }
 
 TEST(CompilerTest, OnlyCanonicalNamesExist) {

@@ -75,7 +75,8 @@ class Loader {
     }
     if (field_errors.empty()) {
       for (FieldError& e : CheckResource(resource)) {
-        Fail(At(FindPath(document, e.field)), id, std::move(e.field), std::move(e.reason));
+        Location field_at = At(FindPath(document, e.field));
+        Fail(std::move(field_at), id, std::move(e.field), std::move(e.reason));
       }
     }
     resources_.push_back(std::move(resource));

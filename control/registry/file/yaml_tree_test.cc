@@ -70,7 +70,7 @@ TEST(YamlTreeTest, WhatMeansTwoThingsIsRefused) {
   EXPECT_THAT(WhyRefused("a: !secret x\n"), HasSubstr("tags"));
   EXPECT_THAT(WhyRefused("? [a, b]\n: 1\n"), HasSubstr("a key must be a plain word"));
   EXPECT_THAT(WhyRefused("a: [1\n"), HasSubstr("is no valid YAML"));
-  EXPECT_THAT(WhyRefused("\tx"), HasSubstr("is no valid YAML"));
+  EXPECT_THAT(WhyRefused("a: b: c\n"), HasSubstr("is no valid YAML"));
 }
 
 TEST(YamlTreeTest, TextMustBeUtf8WithoutNul) {
