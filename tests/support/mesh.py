@@ -100,7 +100,11 @@ class Process:
             return file.read()
 
     def tail(self, lines=15):
-        return '\n'.join('      ' + line for line in self.output().splitlines()[-lines:])
+        words = self.output().splitlines()[-lines:]
+        code = self.popen.poll()
+        if code is not None:
+            words.append(f'(ended: {signal.Signals(-code).name if code < 0 else f"exit code {code}"})')
+        return '\n'.join('      ' + word for word in words)
 
 
 class Pod:

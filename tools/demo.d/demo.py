@@ -43,7 +43,7 @@ def play(mesh, claims):
     scene.main_job()
     scene.who_talked()
     scene.rotation()
-    scene.legacy()
+    scene.legacy_caller()
     scene.control_plane_loss()
     scene.forged_certificates()
     return scene

@@ -82,13 +82,13 @@ def start_mariadb(pod):
 
 # Clients, as a person would type them.
 
-def mariadb_command(host):
+def mariadb_command(host, connect_timeout=8):
     return ['mariadb', '--no-defaults', f'--host={host}', '--port=3306', '--protocol=tcp', '--user=app', '--database=demo',
-            '--skip-column-names', '--batch', '--unbuffered', '--skip-reconnect', '--connect-timeout=8']
+            '--skip-column-names', '--batch', '--unbuffered', '--skip-reconnect', f'--connect-timeout={connect_timeout}']
 
 
-def sql(pod, host, statement):
-    return pod.run(mariadb_command(host) + ['-e', statement])
+def sql(pod, host, statement, connect_timeout=8):
+    return pod.run(mariadb_command(host, connect_timeout) + ['-e', statement])
 
 
 def get(pod, url, *options, timeout=8):
