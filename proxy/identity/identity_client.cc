@@ -252,6 +252,7 @@ void IdentityClient::OnAccepted(const v1::IdentityResponse& response,
   last_error_.clear();
   if (response.has_svid()) {
     svid_refused_ = false;
+    obtained_at_ = Now();
     stats_.Get(stats::kIdentityRotations, {pending_.cause}).Add(1);
     spdlog::info("identity: {} is in force until {} ({}; request {}, correlation id {})",
                  next->id.ToString(), absl::FormatTime(next->not_after, absl::UTCTimeZone()),
@@ -272,7 +273,7 @@ void IdentityClient::OnAccepted(const v1::IdentityResponse& response,
 void IdentityClient::PlanRenewal(const v1::IssuedSvid& issued) {
   const SecretSnapshot& secret = *store_.Current();
   const absl::Time now = Now();
-  absl::Time at = secret.not_before + (secret.not_after - secret.not_before) / 2;
+  absl::Time at = now + (secret.not_after - now) / 2;
   if (issued.has_renew_at() && ToTime(issued.renew_at()) < secret.not_after) {
     at = ToTime(issued.renew_at());
   }
@@ -408,7 +409,7 @@ std::string IdentityClient::NotReadyReason() const {
     return absl::StrCat("the certificate of ", secret->id.ToString(), " expired ", Rounded(-left),
                         " ago", why);
   }
-  if (left < (secret->not_after - secret->not_before) * kDegradedFraction) {
+  if (left < (secret->not_after - obtained_at_) * kDegradedFraction) {
     return absl::StrCat("the certificate of ", secret->id.ToString(), " expires in ", Rounded(left),
                         " and could not be renewed", why);
   }

@@ -264,14 +264,14 @@ TEST_F(IdentityClientTest, ReadinessDegradesBeforeExpiryAndTheTokenIsTriedAfterI
   Start();
   Deliver(Answer(std::chrono::seconds(600)));
   Lose();
-  for (int i = 0; i < 48; ++i) {
+  for (int i = 0; i < 49; ++i) {
     Advance(std::chrono::seconds(10));
     if (!dialer_.last().closed) {
       Lose();
     }
   }
   EXPECT_EQ(client_->NotReadyReason(), "");
-  for (int i = 0; i < 5; ++i) {
+  for (int i = 0; i < 3; ++i) {
     Advance(std::chrono::seconds(5));
     if (!dialer_.last().closed) {
       Lose();
@@ -288,6 +288,15 @@ TEST_F(IdentityClientTest, ReadinessDegradesBeforeExpiryAndTheTokenIsTriedAfterI
   Advance(std::chrono::seconds(31));
   EXPECT_GT(token_reads_, 1);
   EXPECT_EQ(dialer_.last().params.client, nullptr);
+}
+
+TEST_F(IdentityClientTest, ACertificateOfSecondsIsNotDegradedByItsBackDating) {
+  Start();
+  Deliver(Answer(std::chrono::seconds(6)));
+  Advance(std::chrono::milliseconds(4900));
+  EXPECT_EQ(client_->NotReadyReason(), "");
+  Advance(std::chrono::milliseconds(200));
+  EXPECT_THAT(client_->NotReadyReason(), HasSubstr("could not be renewed"));
 }
 
 TEST_F(IdentityClientTest, AnUnansweredRequestCostsTheStream) {
