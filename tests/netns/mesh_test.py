@@ -231,7 +231,7 @@ spec:
         self.policy('  mtls: {mode: STRICT}\n')
         since = len(self.two.sidecar.output())
         self.becomes('plaintext is refused', self.legacy, self.two.ipv4, ECHO, ('connection reset', 'end'))
-        self.assert_log(self.two, re.escape(self.legacy.ipv4) + '.*STRICT.*' + f'{self.mesh.namespace}/two', since)
+        self.assert_log(self.two, re.escape(self.legacy.ipv4) + f'.*{self.mesh.namespace}/two.*STRICT', since)
         met, _ = self.call(self.legacy, 'listen_only', self.two.ipv6, GREETING)
         self.assertNotIn('220', met)
         self.assertEqual(self.call(self.one, 'line', self.two.ipv4, ECHO)[0], 'hello')
