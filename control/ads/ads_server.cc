@@ -96,6 +96,9 @@ class AdsServer::Service final
 
   void OnModel(std::shared_ptr<const registry::Model> model) {
     std::lock_guard<std::mutex> lock(mutex_);
+    if (hub_.compiler() != nullptr && model->version() <= hub_.compiler()->model().version()) {
+      return;  // overtaken by another thread that tells the same news
+    }
     const absl::Time begin = absl::Now();
     hub_.SetModel(std::move(model));
     metrics_.Compiled(absl::Now() - begin, hub_.size());

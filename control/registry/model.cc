@@ -83,6 +83,21 @@ class Model::Builder {
     }
   }
 
+  // The trust domain is in every certificate and in every proxy's bootstrap.
+  void HoldAgainst(const Model& in_force) {
+    const std::string& before = in_force.mesh().trust_domain;
+    if (model_.mesh_.trust_domain == before) {
+      return;
+    }
+    errors_->push_back(
+        {mesh_at_ == nullptr ? Location() : *mesh_at_,
+         mesh_at_ == nullptr ? "" : absl::StrCat("Mesh/", model_.mesh_.policy_name),
+         "spec.trustDomain",
+         absl::StrCat("cannot change from ", before, " to ", model_.mesh_.trust_domain,
+                      " while the mesh runs: set it back, or start a new mesh with another "
+                      "--state-dir")});
+  }
+
   void Finish() {
     // Identities need the trust domain, which may stand in the last file.
     for (const Resource* resource : workload_resources_) {
@@ -265,7 +280,7 @@ class Model::Builder {
 
 std::shared_ptr<const Model> Model::Build(const std::vector<const Resource*>& resources,
                                           uint64_t version, absl::Time changed_at,
-                                          std::vector<ConfigError>* errors) {
+                                          std::vector<ConfigError>* errors, const Model* in_force) {
   const size_t errors_before = errors->size();
   auto model = std::shared_ptr<Model>(new Model);
   model->version_ = version;
@@ -273,6 +288,9 @@ std::shared_ptr<const Model> Model::Build(const std::vector<const Resource*>& re
   Builder builder(model.get(), errors);
   for (const Resource* resource : resources) {
     builder.Add(*resource);
+  }
+  if (in_force != nullptr) {
+    builder.HoldAgainst(*in_force);
   }
   builder.Finish();
   return errors->size() == errors_before ? model : nullptr;

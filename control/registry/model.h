@@ -88,10 +88,12 @@ struct Service {
 class Model {
  public:
   // Everything that is wrong goes to `errors` (then the answer is null), each with the location of
-  // the later of two resources that contradict each other, in the order of `resources`.
+  // the later of two resources that contradict each other, in the order of `resources`. `in_force`
+  // is the Model before, or null: what a running mesh cannot change is held against it.
   static std::shared_ptr<const Model> Build(const std::vector<const Resource*>& resources,
                                             uint64_t version, absl::Time changed_at,
-                                            std::vector<ConfigError>* errors);
+                                            std::vector<ConfigError>* errors,
+                                            const Model* in_force = nullptr);
 
   uint64_t version() const { return version_; }
   // When the event was noticed that led to this version; the start of every latency measurement.

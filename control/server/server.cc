@@ -109,7 +109,10 @@ absl::Status Server::Parts::StartMetrics() {
   MetricsServer::Options options{
       .listen = options_.metrics_listen,
       .registry = *metrics_,
-      .refresh = nullptr,
+      .refresh =
+          [this] {
+            if (serving_) ReportExpiries();
+          },
       .why_not_ready =
           [this] {
             return serving_ ? "" : "starting, or waiting for a valid configuration; see the log";
@@ -296,7 +299,6 @@ void Server::Parts::Tick() {
   const absl::Status status =
       renewed.ok() && *renewed ? certificate_->Renew() : certificate_->RenewIfDue();
   if (!status.ok()) spdlog::error("{}", std::string(status.message()));
-  ReportExpiries();
   if (absl::Now() >= purge_at_) {
     purge_at_ = absl::Now() + kPurgeEvery;
     const int removed = tokens_->Purge(absl::Now());
@@ -305,10 +307,11 @@ void Server::Parts::Tick() {
 }
 
 void Server::Parts::ReportExpiries() {
+  const absl::Time now = absl::Now();
   for (const ca::Authority::Expiry& expiry : authority_->Expiries()) {
-    identity_metrics_.SetAuthorityExpiry(expiry.authority, expiry.not_after);
+    identity_metrics_.SetAuthorityExpiry(expiry.authority, expiry.not_after, now);
   }
-  identity_metrics_.SetAuthorityExpiry("serving", certificate_->current()->not_after);
+  identity_metrics_.SetAuthorityExpiry("serving", certificate_->current()->not_after, now);
 }
 
 void Server::Parts::Stop() {

@@ -39,7 +39,11 @@ IdentityMetrics::IdentityMetrics(prometheus::Registry& registry)
       authority_expiry_(BuildGauge()
                             .Name("countersign_control_authority_expiry_seconds")
                             .Help("Unix time at which an authority's certificate expires.")
-                            .Register(registry)) {
+                            .Register(registry)),
+      authority_days_(BuildGauge()
+                          .Name("countersign_control_authority_days_to_expiry")
+                          .Help("Days until an authority's certificate expires.")
+                          .Register(registry)) {
   auto& issued = BuildCounter()
                      .Name("countersign_control_certificates_issued_total")
                      .Help("Certificates issued to proxies, by what proved their identity.")
@@ -81,9 +85,12 @@ void IdentityMetrics::ObserveAck(absl::Duration since_event) {
   ack_seconds_.Observe(absl::ToDoubleSeconds(since_event));
 }
 
-void IdentityMetrics::SetAuthorityExpiry(const std::string& authority, absl::Time not_after) {
+void IdentityMetrics::SetAuthorityExpiry(const std::string& authority, absl::Time not_after,
+                                         absl::Time now) {
   authority_expiry_.Add({{"authority", authority}})
       .Set(static_cast<double>(absl::ToUnixSeconds(not_after)));
+  authority_days_.Add({{"authority", authority}})
+      .Set(absl::FDivDuration(not_after - now, absl::Hours(24)));
 }
 
 }  // namespace countersign::control::stats

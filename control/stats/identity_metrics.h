@@ -36,7 +36,7 @@ class IdentityMetrics {
   void CountPush(Push push);
   void ObserveAck(absl::Duration since_event);
 
-  void SetAuthorityExpiry(const std::string& authority, absl::Time not_after);
+  void SetAuthorityExpiry(const std::string& authority, absl::Time not_after, absl::Time now);
 
  private:
   static constexpr int kReasons = countersign::identity::v1::Refusal::Reason_MAX + 1;
@@ -48,6 +48,7 @@ class IdentityMetrics {
   prometheus::Histogram& ack_seconds_;
   prometheus::Gauge& streams_;
   prometheus::Family<prometheus::Gauge>& authority_expiry_;
+  prometheus::Family<prometheus::Gauge>& authority_days_;
 };
 
 }  // namespace countersign::control::stats

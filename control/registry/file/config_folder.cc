@@ -74,6 +74,7 @@ bool ConfigFolder::Scan(absl::Time noticed_at) {
       (changed_ || (model_ == nullptr && folder_errors_.empty())) && Judge(noticed_at);
   changed_ |= folder_changed;
   errors_ = folder_errors_;
+  errors_.insert(errors_.end(), verdict_.begin(), verdict_.end());
   for (const auto& [name, file] : files_) {
     errors_.insert(errors_.end(), file.errors.begin(), file.errors.end());
   }
@@ -166,6 +167,7 @@ bool ConfigFolder::Refresh(const std::string& name, File* file) {
 }
 
 bool ConfigFolder::Judge(absl::Time noticed_at) {
+  verdict_.clear();
   // What is in force first, so that the newcomer is blamed for a contradiction. Each round refuses
   // at least one candidate, so this ends.
   while (true) {
@@ -189,7 +191,8 @@ bool ConfigFolder::Judge(absl::Time noticed_at) {
       }
     }
     std::vector<ConfigError> errors;
-    std::shared_ptr<const Model> model = Model::Build(resources, version_ + 1, noticed_at, &errors);
+    std::shared_ptr<const Model> model =
+        Model::Build(resources, version_ + 1, noticed_at, &errors, model_.get());
     if (model != nullptr) {
       if (!complete && model_ == nullptr) {
         return false;
@@ -220,9 +223,12 @@ bool ConfigFolder::Judge(absl::Time noticed_at) {
       }
     }
     if (!refused) {
-      // Two files that were good one by one can contradict each other only through what a third
-      // one says for both (the trust domain); then the Model in force stays as it is.
-      folder_errors_.insert(folder_errors_.end(), errors.begin(), errors.end());
+      // No newcomer is to blame: the file is gone that said what cannot change. The Model in force
+      // stays as it is.
+      for (ConfigError& error : errors) {
+        error.location.file = error.location.file.empty() ? directory_ : error.location.file;
+      }
+      verdict_ = std::move(errors);
       return false;
     }
   }

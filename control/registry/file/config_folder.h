@@ -77,6 +77,7 @@ class ConfigFolder {
   const Limits limits_;
   std::map<std::string, File> files_;  // by name
   std::vector<ConfigError> folder_errors_;
+  std::vector<ConfigError> verdict_;  // on what no single file is to blame for
   std::vector<ConfigError> errors_;
   std::shared_ptr<const Model> model_;
   uint64_t version_ = 0;

@@ -49,6 +49,26 @@ std::string Workload(const std::string& name, const std::string& address) {
          "}\nspec: {addresses: [\"" + address + "\"]}\n";
 }
 
+TEST_F(ConfigFolderTest, ARunningMeshKeepsItsTrustDomain) {
+  const std::string mesh =
+      "apiVersion: countersign.dev/v1alpha1\nkind: Mesh\nmetadata: {name: m}\nspec: ";
+  Write("mesh.yaml", mesh + "{trustDomain: a.example}\n");
+  ASSERT_TRUE(Scan());
+  Write("mesh.yaml", mesh + "{trustDomain: b.example}\n");
+  EXPECT_FALSE(Scan());
+  EXPECT_THAT(FirstError(), HasSubstr("mesh.yaml:1:1: Mesh/countersign-system/m: "
+                                      "spec.trustDomain: cannot change from a.example"));
+  std::filesystem::remove(path_ + "/mesh.yaml");
+  EXPECT_FALSE(Scan());
+  EXPECT_THAT(FirstError(), HasSubstr("cannot change from a.example to cluster.local"));
+  EXPECT_FALSE(Scan());
+  EXPECT_FALSE(folder_->errors().empty());
+  EXPECT_EQ(folder_->model()->mesh().trust_domain, "a.example");
+  Write("mesh.yaml", mesh + "{trustDomain: a.example}\n");
+  EXPECT_TRUE(Scan());
+  EXPECT_EQ(FirstError(), "");
+}
+
 TEST_F(ConfigFolderTest, AnEmptyFolderIsAValidConfiguration) {
   EXPECT_TRUE(Scan());
   EXPECT_EQ(folder_->model()->version(), 1);
