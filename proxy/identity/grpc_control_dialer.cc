@@ -228,6 +228,11 @@ class GrpcControlDialer::Queue {
 
   grpc::CompletionQueue* queue() { return &queue_; }
 
+  // Called by the thread that made a tag, and again by the one that takes it out of the queue: gRPC
+  // orders the two with atomics inside Debian's library, where TSan sees nothing. A lock that is
+  // hardly ever contended, on streams with a message a minute.
+  void HandOver() { std::lock_guard<std::mutex> lock(mutex_); }
+
   void CallBegins() {
     std::lock_guard<std::mutex> lock(mutex_);
     ++calls_;
@@ -244,6 +249,7 @@ class GrpcControlDialer::Queue {
     void* tag = nullptr;
     bool ok = false;
     while (queue_.Next(&tag, &ok)) {
+      HandOver();
       static_cast<Tag*>(tag)->OnEvent(ok);
     }
   }
@@ -304,8 +310,9 @@ class GrpcControlDialer::Call : public std::enable_shared_from_this<Call> {
 
   template <typename Function>
   void* NewTag(Function function) {
-    return static_cast<Queue::Tag*>(
-        new FunctionTag<Function>(shared_from_this(), std::move(function)));
+    Queue::Tag* tag = new FunctionTag<Function>(shared_from_this(), std::move(function));
+    queue_.HandOver();
+    return tag;
   }
 
   void OnStarted(bool ok) {

@@ -64,7 +64,10 @@ class ScriptedDialer final : public ControlDialer {
 
 class IdentityClientTest : public ::testing::Test, public SecretSink {
  protected:
-  IdentityClientTest() : clock_(absl::Now()), timers_(clock_), authority_("mesh.test") {
+  IdentityClientTest()
+      : clock_(absl::FromUnixSeconds(absl::ToUnixSeconds(absl::Now()))),
+        timers_(clock_),
+        authority_("mesh.test") {
     store_.AddSink(*this);
     options_.control_id = *spiffe::SpiffeId::Parse(kControl);
     options_.bootstrap_bundles = [this] {
