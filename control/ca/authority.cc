@@ -90,8 +90,9 @@ absl::Status Authority::NewIntermediate() {
 
 absl::StatusOr<bool> Authority::RenewIfDue() {
   const std::shared_ptr<const LeafIssuer> present = issuer();
-  const absl::Duration life = present->not_after() - present->not_before();
-  if (options_.now() < present->not_before() + life / 2) return false;
+  // Of the life that began when it was signed, not of the back-dated whole.
+  const absl::Time signed_at = present->not_before() + kBackDating;
+  if (options_.now() < signed_at + (present->not_after() - signed_at) / 2) return false;
   const absl::Status status = NewIntermediate();
   if (!status.ok()) return status;
   return true;

@@ -395,6 +395,8 @@ void IdentityService::Stream::OnTrustChange() {
 
 void IdentityService::Stream::RenewAt(absl::Time due, const std::string& reason) {
   absl::MutexLock lock(&mutex_);
+  // Asked again, it is not put off.
+  if (due >= renew_due_) return;
   renew_due_ = due;
   renew_reason_ = reason;
 }

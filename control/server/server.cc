@@ -293,8 +293,9 @@ void Server::Parts::Tick() {
       absl::MutexLock lock(&policy_mutex_);
       ttl = policy_.ttl;
     }
-    identity_service_->AskForRenewal("the issuing authority was renewed",
-                                     std::min(ttl / 4, kLongestRenewalSpread));
+    identity_service_->AskForRenewal(
+        "the issuing authority was renewed",
+        std::min({ttl / 4, options_.intermediate_ttl / 8, kLongestRenewalSpread}));
   }
   const absl::Status status =
       renewed.ok() && *renewed ? certificate_->Renew() : certificate_->RenewIfDue();
