@@ -25,6 +25,7 @@ class Buffer {
   bool empty() const { return size_ == 0; }
   // First slice of the chain, for walking over it; null when empty.
   Slice* front() const { return head_; }
+  Slice* back() const { return tail_; }
 
   // Copies.
   void Append(const void* bytes, size_t n);

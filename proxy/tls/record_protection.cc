@@ -15,22 +15,20 @@ using buffer::Buffer;
 using buffer::Slice;
 
 struct Suite {
-  const EVP_CIPHER* cipher;
+  AeadAlgorithm algorithm;
   const EVP_MD* digest;
   size_t key_bytes;
   size_t hash_bytes;
 };
 
-// Fetched once: an implicit fetch costs a lock and a look-up for each connection.
+// RFC 8446, appendix B.4.
 const Suite* SuiteOf(uint16_t number) {
   static const Suite suites[3] = {
-      {EVP_CIPHER_fetch(nullptr, "AES-128-GCM", nullptr), EVP_sha256(), 16, 32},
-      {EVP_CIPHER_fetch(nullptr, "AES-256-GCM", nullptr), EVP_sha384(), 32, 48},
-      {EVP_CIPHER_fetch(nullptr, "ChaCha20-Poly1305", nullptr), EVP_sha256(), 32, 32},
+      {AeadAlgorithm::kAes128Gcm, EVP_sha256(), 16, 32},
+      {AeadAlgorithm::kAes256Gcm, EVP_sha384(), 32, 48},
+      {AeadAlgorithm::kChaCha20Poly1305, EVP_sha256(), 32, 32},
   };
-  if (number < 0x1301 || number > 0x1303) return nullptr;
-  const Suite* suite = &suites[number - 0x1301];
-  return suite->cipher == nullptr ? nullptr : suite;
+  return number < 0x1301 || number > 0x1303 ? nullptr : &suites[number - 0x1301];
 }
 
 // HKDF-Expand-Label with an empty context, for outputs of at most one hash: RFC 8446, section 7.1.
@@ -70,8 +68,7 @@ bool RecordProtection::Init(uint16_t cipher_suite, absl::string_view secret, boo
   seal_ = seal;
   secret_bytes_ = static_cast<uint8_t>(secret.size());
   std::memcpy(secret_.data(), secret.data(), secret.size());
-  ctx_.reset(EVP_CIPHER_CTX_new());
-  return ctx_ != nullptr && DeriveKeys();
+  return DeriveKeys();
 }
 
 bool RecordProtection::DeriveKeys() {
@@ -79,7 +76,7 @@ bool RecordProtection::DeriveKeys() {
   uint8_t key[32];
   const bool ok = ExpandLabel(suite, secret_.data(), "key", key, suite.key_bytes) &&
                   ExpandLabel(suite, secret_.data(), "iv", iv_.data(), iv_.size()) &&
-                  EVP_CipherInit_ex(ctx_.get(), suite.cipher, nullptr, key, nullptr, seal_) == 1;
+                  aead_.Init(suite.algorithm, key, seal_);
   OPENSSL_cleanse(key, sizeof key);
   sequence_ = 0;
   return ok;
@@ -98,14 +95,12 @@ bool RecordProtection::Update() {
 
 // Nonce and additional data of the next record: RFC 8446, sections 5.2 and 5.3.
 bool RecordProtection::BeginRecord(size_t body) {
-  std::array<uint8_t, 12> nonce = iv_;
+  std::array<uint8_t, kNonceBytes> nonce = iv_;
   for (int i = 0; i < 8; ++i) nonce[11 - i] ^= static_cast<uint8_t>(sequence_ >> (8 * i));
   ++sequence_;
   const uint8_t aad[kRecordHeader] = {23, 3, 3, static_cast<uint8_t>(body >> 8),
                                       static_cast<uint8_t>(body)};
-  int length;
-  return EVP_CipherInit_ex(ctx_.get(), nullptr, nullptr, nullptr, nonce.data(), -1) == 1 &&
-         EVP_CipherUpdate(ctx_.get(), nullptr, &length, aad, sizeof aad) == 1;
+  return aead_.Begin(nonce.data(), aad, sizeof aad);
 }
 
 bool RecordProtection::Seal(ContentType type, Buffer& from, size_t n, Buffer& out) {
@@ -120,23 +115,17 @@ bool RecordProtection::Seal(ContentType type, Buffer& from, size_t n, Buffer& ou
   *at++ = static_cast<uint8_t>(body >> 8);
   *at++ = static_cast<uint8_t>(body);
   if (!BeginRecord(body)) return false;
-  int length;
   size_t left = n;
   for (Slice* slice = from.front(); left > 0; slice = slice->next) {
     const size_t part = std::min<size_t>(left, slice->size());
-    if (EVP_CipherUpdate(ctx_.get(), at, &length, slice->data(), static_cast<int>(part)) != 1) {
-      return false;
-    }
+    if (!aead_.Update(at, slice->data(), part)) return false;
     at += part;
     left -= part;
   }
   const uint8_t inner_type = static_cast<uint8_t>(type);
-  if (EVP_CipherUpdate(ctx_.get(), at, &length, &inner_type, 1) != 1) return false;
+  if (!aead_.Update(at, &inner_type, 1)) return false;
   ++at;
-  if (EVP_CipherFinal_ex(ctx_.get(), at, &length) != 1 ||
-      EVP_CIPHER_CTX_ctrl(ctx_.get(), EVP_CTRL_AEAD_GET_TAG, kTagBytes, at) != 1) {
-    return false;
-  }
+  if (!aead_.FinishSeal(at)) return false;
   block->used += static_cast<uint32_t>(total);
   out.AppendRef(block, start, total);
   from.Drain(n);
@@ -161,34 +150,19 @@ bool RecordProtection::Open(Buffer& record, size_t length, ContentType* type) {
   }
   if (!BeginRecord(length)) return false;
   record.TrimTail(kTagBytes);
-  int out;
   for (Slice* slice = record.front(); slice != nullptr; slice = slice->next) {
-    if (EVP_CipherUpdate(ctx_.get(), slice->data(), &out, slice->data(),
-                         static_cast<int>(slice->size())) != 1) {
-      return false;
-    }
+    if (!aead_.Update(slice->data(), slice->data(), slice->size())) return false;
   }
-  uint8_t none[kTagBytes];
-  if (EVP_CIPHER_CTX_ctrl(ctx_.get(), EVP_CTRL_AEAD_SET_TAG, kTagBytes, tag) != 1 ||
-      EVP_CipherFinal_ex(ctx_.get(), none, &out) != 1) {
-    return false;
-  }
+  if (!aead_.FinishOpen(tag)) return false;
   // The content type is the last byte that is not zero: RFC 8446, section 5.4.
-  size_t content = 0;
-  size_t position = 0;
   uint8_t found = 0;
-  for (Slice* slice = record.front(); slice != nullptr; slice = slice->next) {
-    for (uint32_t i = slice->size(); i > 0; --i) {
-      if (slice->data()[i - 1] != 0) {
-        content = position + i - 1;
-        found = slice->data()[i - 1];
-        break;
-      }
-    }
-    position += slice->size();
+  while (found == 0 && !record.empty()) {
+    // Nobody pads here, so it is the very last in all but strange cases.
+    Slice* last = record.back();
+    found = last->data()[last->size() - 1];
+    record.TrimTail(1);
   }
   if (found == 0) return false;
-  record.TrimTail(record.size() - content);
   *type = static_cast<ContentType>(found);
   return record.size() <= kMaxPlaintext;
 }

@@ -2,20 +2,18 @@
 //
 // The handshake is OpenSSL's. From there on its record layer copies each byte twice in either
 // direction and keeps 20 KiB for an idle connection, so the records of a connection that is open
-// are sealed and opened here, over OpenSSL's AEADs: sealed from the slices where the bytes lie, and
+// are sealed and opened here: sealed from the slices where the bytes lie, and
 // opened in place, in the slices that are forwarded.
 #ifndef COUNTERSIGN_PROXY_TLS_RECORD_PROTECTION_H_
 #define COUNTERSIGN_PROXY_TLS_RECORD_PROTECTION_H_
 
-#include <openssl/evp.h>
-
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 
 #include "absl/strings/string_view.h"
 #include "proxy/buffer/buffer.h"
+#include "proxy/tls/aead.h"
 
 namespace countersign::tls {
 
@@ -23,7 +21,6 @@ enum class ContentType : uint8_t { kAlert = 21, kHandshake = 22, kApplicationDat
 
 inline constexpr size_t kRecordHeader = 5;
 inline constexpr size_t kMaxPlaintext = 1 << 14;
-inline constexpr size_t kTagBytes = 16;
 // Of one record beyond its plaintext: header, content type, tag.
 inline constexpr size_t kRecordOverhead = kRecordHeader + 1 + kTagBytes;
 inline constexpr size_t kMaxCiphertext = kMaxPlaintext + 256;
@@ -57,15 +54,12 @@ class RecordProtection {
   bool DeriveKeys();
   bool BeginRecord(size_t body);
 
-  struct CtxFree {
-    void operator()(EVP_CIPHER_CTX* ctx) const { EVP_CIPHER_CTX_free(ctx); }
-  };
-  std::unique_ptr<EVP_CIPHER_CTX, CtxFree> ctx_;
+  Aead aead_;
   uint16_t suite_ = 0;
   bool seal_ = false;
   uint8_t secret_bytes_ = 0;
   std::array<uint8_t, 48> secret_;
-  std::array<uint8_t, 12> iv_;
+  std::array<uint8_t, kNonceBytes> iv_;
   uint64_t sequence_ = 0;
 };
 

@@ -20,7 +20,7 @@ using spiffe::VerifyError;
 
 // Ciphertext that is prepared before the socket is asked; bounds memory, and the number of records
 // in a system call.
-constexpr size_t kMaxBatch = 256 * 1024;
+constexpr size_t kMaxBatch = 512 * 1024;
 // A peer that sends only records without data makes us work for nothing: this many are free, and
 // one more for every 64 KiB of data.
 constexpr uint32_t kFreeCheapRecords = 64;

@@ -13,6 +13,9 @@ using http::h2::TunnelStream;
 
 namespace {
 
+// Framed in one go: more than one read of a socket brings, so that it leaves in one write.
+constexpr size_t kMaxFramed = 384 * 1024;
+
 std::unique_ptr<tls::TlsTransportSocket> NewTls(tls::TlsOptions options,
                                                 tls::TlsTransportSocket** borrowed) {
   auto socket = std::make_unique<tls::TlsTransportSocket>(std::move(options), nullptr);
@@ -115,7 +118,7 @@ void TunnelConnection::OnSessionOutput() {
 void TunnelConnection::Frame() {
   if (closed_ || !connection_.open() || connection_.unsent() >= buffer::kHighWatermark) return;
   Buffer out;
-  const bool alive = session_.Produce(out, buffer::kHighWatermark - connection_.unsent());
+  const bool alive = session_.Produce(out, kMaxFramed);
   if (closed_) return;
   const bool end = !alive || (ending_ && !session_.wants_write());
   if (!out.empty() || end) connection_.Write(out, end);
