@@ -237,6 +237,28 @@ spec:
         self.assertEqual(self.call(self.one, 'line', self.two.ipv4, ECHO)[0], 'hello')
         self.assertEqual(self.call(self.one, 'greeting', self.two.ipv4, GREETING)[0], '220 speak quit')
 
+    def test_strict_ends_plaintext_connections_that_are_open_and_spares_members(self):
+        open_ones = {}
+        for pod in (self.legacy, self.one):
+            open_ones[pod.name] = subprocess.Popen(
+                pod.command([sys.executable, '-c', source(callers), 'idle', self.two.ipv4, str(ECHO), '4']),
+                stdout=subprocess.PIPE, text=True)
+            self.assertEqual(open_ones[pod.name].stdout.readline().strip(), 'idle')
+        self.policy('  mtls: {mode: STRICT}\n')
+        met = {name: caller.communicate(timeout=20)[0] for name, caller in open_ones.items()}
+        self.assertNotIn('before after', met['legacy'])
+        self.assertIn('before after', met['one'])
+
+    def test_disable_means_plaintext_for_members_as_well(self):
+        self.policy('  mtls: {mode: DISABLE}\n')
+        wait_for('members are told', lambda: 'DISABLE' in self.two.admin('/config_dump'), 10)
+
+        def plainly():
+            capture = Capture('br0', f'/run/mesh/{self._testMethodName}.pcap', f'tcp port {ECHO}')
+            met, _ = self.call(self.one, 'line', self.two.ipv4, ECHO, 'in-plain-words')
+            return met == 'in-plain-words' and capture.stop().find(b'in-plain-words') == 2
+        wait_for('one speaks plaintext to two', plainly, 10)
+
     def test_a_port_may_differ_from_its_workload(self):
         self.policy(f'  mtls: {{mode: STRICT}}\n  portLevelMtls:\n    {DIGEST}: {{mode: PERMISSIVE}}\n')
         self.becomes('plaintext is refused', self.legacy, self.two.ipv4, ECHO, ('connection reset', 'end'))

@@ -88,7 +88,10 @@ def _write_xml(path, cases):
 
 def main():
     namespaces.enter()
-    suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules['__main__'])
+    module = sys.modules['__main__']
+    names = sys.argv[1:]
+    loader = unittest.defaultTestLoader
+    suite = loader.loadTestsFromNames(names, module) if names else loader.loadTestsFromModule(module)
     runner = unittest.TextTestRunner(stream=sys.stdout, verbosity=2, resultclass=_Result)
     try:
         result = runner.run(suite)
