@@ -21,10 +21,8 @@ struct Record {
   absl::string_view security;     // mutual_tls | none
   absl::string_view peer_id;      // SPIFFE ID; empty for plaintext
   absl::string_view peer_serial;  // hex
-  absl::string_view policy;       // what decided, for a refusal
-  absl::string_view close_reason;
-  uint64_t bytes_sent = 0;      // to downstream
-  uint64_t bytes_received = 0;  // from downstream
+  uint64_t bytes_sent = 0;        // to downstream
+  uint64_t bytes_received = 0;    // from downstream
 };
 
 // One field of a line, declared once: FIELDS.md and both formats are made from the same table.

@@ -40,8 +40,6 @@ TEST(AccessLogTest, ALineIsOneJsonObjectWhateverAPeerIsCalled) {
                                               .security = "mutual_tls",
                                               .peer_id = "spiffe://a/\"b\\\n\xFF",
                                               .peer_serial = {},
-                                              .policy = {},
-                                              .close_reason = "done",
                                               .bytes_sent = 7,
                                               .bytes_received = 9});
   EXPECT_EQ(line.find('\n'), line.size() - 1);

@@ -211,8 +211,10 @@ std::string RenderConfigDump(const ConfigDump& dump) {
   for (const auto& [address, destination] : dump.destinations) {
     json["destinations"][address] = Destination(*destination);
   }
-  if (!dump.config_state.empty()) {
-    json["xds"] = Json::parse(dump.config_state, nullptr, /*allow_exceptions=*/false);
+  json["xds"] = {{"connected", dump.xds_connected}, {"error", dump.xds_error}};
+  json["xds"]["versions"] = Json::object();
+  for (const auto& [name, version] : dump.versions) {
+    json["xds"]["versions"][name] = version;
   }
   return Print(json);
 }

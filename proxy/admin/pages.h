@@ -23,7 +23,9 @@ struct ConfigDump {
   std::vector<std::pair<std::string, std::string>> flags;
   std::shared_ptr<const config::ProxyConfig> config;                               // null: none yet
   std::map<std::string, std::shared_ptr<const config::Destination>> destinations;  // by address
-  std::string config_state;  // a JSON object from the xDS client; may be empty
+  bool xds_connected = false;
+  std::string xds_error;                        // why not; empty when connected
+  std::map<std::string, std::string> versions;  // of the listeners in force, by name
 };
 std::string RenderConfigDump(const ConfigDump& dump);
 

@@ -76,7 +76,8 @@ TEST(PagesTest, ConfigDumpShowsWhatIsInForce) {
   dump.config = standing;
   dump.destinations["10.96.0.10:5432"] = destination;
   dump.destinations["1.1.1.1:443"] = std::make_shared<config::Destination>();
-  dump.config_state = R"({"connected":true})";
+  dump.xds_connected = true;
+  dump.versions["inbound"] = "7";
   const json parsed = json::parse(RenderConfigDump(dump));
   EXPECT_EQ(parsed["flags"]["control"], "c:15012");
   EXPECT_EQ(parsed["standing"]["inbound"]["ports"]["8080"]["mode"], "PERMISSIVE");
@@ -87,6 +88,7 @@ TEST(PagesTest, ConfigDumpShowsWhatIsInForce) {
   EXPECT_EQ(shown["tunnel"], "10.0.0.2:15008");
   EXPECT_EQ(shown["identity"], "spiffe://mesh.test/db");
   EXPECT_EQ(parsed["xds"]["connected"], true);
+  EXPECT_EQ(parsed["xds"]["versions"]["inbound"], "7");
 }
 
 }  // namespace

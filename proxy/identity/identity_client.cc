@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <ctime>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -75,6 +76,24 @@ absl::Duration ToDuration(const google::protobuf::Duration& duration) {
 
 absl::Time ToTime(const google::protobuf::Timestamp& time) {
   return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
+}
+
+absl::Time LastAuthorityExpiry(const spiffe::BundleSet& bundles, absl::string_view trust_domain) {
+  absl::Time last = absl::InfinitePast();
+  for (const spiffe::BundleSet::Bundle& bundle : bundles.bundles()) {
+    if (bundle.trust_domain != trust_domain) {
+      continue;
+    }
+    for (const std::string& der : bundle.authorities_der) {
+      const auto* at = reinterpret_cast<const uint8_t*>(der.data());
+      spiffe::X509Ptr cert(d2i_X509(nullptr, &at, static_cast<long>(der.size())));
+      std::tm tm{};
+      if (cert != nullptr && ASN1_TIME_to_tm(X509_get0_notAfter(cert.get()), &tm) == 1) {
+        last = std::max(last, absl::FromTM(tm, absl::UTCTimeZone()));
+      }
+    }
+  }
+  return last;
 }
 
 // `1h2m3s`, whole seconds: for people.
@@ -264,6 +283,7 @@ void IdentityClient::OnAccepted(const v1::IdentityResponse& response,
   }
   stats_.Get(stats::kTrustBundleEpoch, {}).Set(next->bundles->epoch());
   stats_.Get(stats::kDenyListEpoch, {}).Set(next->deny_list->epoch());
+  trust_anchors_until_ = LastAuthorityExpiry(*next->bundles, options_.control_id.trust_domain());
   store_.Publish(std::move(next));
   if (response.has_svid()) {
     PlanRenewal(response.svid());
@@ -425,6 +445,10 @@ void IdentityClient::UpdateGauges() {
       .Set(static_cast<uint64_t>(absl::ToInt64Seconds(secret->not_after - Now())));
   stats_.Get(stats::kCertificateNotAfter, {secret->id.ToString()})
       .Set(static_cast<uint64_t>(absl::ToUnixSeconds(secret->not_after)));
+  if (trust_anchors_until_ != absl::InfinitePast()) {
+    stats_.Get(stats::kTrustAnchorExpiry, {std::string(options_.control_id.trust_domain())})
+        .Set(static_cast<uint64_t>(absl::ToInt64Seconds(trust_anchors_until_ - Now())));
+  }
 }
 
 }  // namespace countersign::identity

@@ -115,6 +115,8 @@ class IdentityClient final : public ControlStream::Handler {
   // When the certificate in force came. Its own notBefore is back-dated for clock skew, by more
   // than the whole life of a short-lived one, so it says nothing about the life that we have of it.
   absl::Time obtained_at_ = absl::InfinitePast();
+  // When the last authority of our own trust domain expires.
+  absl::Time trust_anchors_until_ = absl::InfinitePast();
   // Of the wall clock; InfiniteFuture: not planned.
   absl::Time renew_at_ = absl::InfiniteFuture();
   absl::Time attempt_at_ = absl::InfiniteFuture();

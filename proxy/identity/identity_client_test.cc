@@ -179,6 +179,9 @@ TEST_F(IdentityClientTest, AttestsByTokenWithoutClientCertificateAndPublishesWha
   EXPECT_EQ(secrets_[0]->id.ToString(), kWeb);
   EXPECT_EQ(secrets_[0]->bundles->epoch(), 7u);
   EXPECT_EQ(client_->NotReadyReason(), "");
+  client_->UpdateGauges();
+  EXPECT_THAT(stats_.Serialize(),
+              HasSubstr("countersign_trust_anchor_expiry_seconds{trust_domain=\"mesh.test\"} 3"));
   // ... and acknowledges it, without attestation or CSR.
   const v1::IdentityRequest& ack = dialer_.last().requests.at(1);
   EXPECT_EQ(ack.acked_version(), 1u);

@@ -290,6 +290,16 @@ const std::vector<Flag>& Flags() {
              settings.log_json = format == "json";
              return status;
            }},
+      {.name = "access-log",
+       .value = "FILE",
+       .fallback = "off",
+       .help = "One JSON line a connection, when it has ended: a file, `-` for standard output, or "
+               "off. proxy/access_log/FIELDS.md has the fields.",
+       .set =
+           [](const std::string& value, Settings& settings) {
+             settings.server.access_log = value == "off" ? "" : value;
+             return absl::OkStatus();
+           }},
       {.name = "allow-core-dumps",
        .value = "BOOL",
        .fallback = "false",

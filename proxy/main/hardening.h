@@ -12,6 +12,9 @@ void ForbidDumps();
 // a closed socket is an error code, not a signal.
 void SetUpSignals();
 
+// As many descriptors as this process may have: every connection takes two.
+void RaiseDescriptorLimit();
+
 // Few arenas and early give-back: a sidecar is idle most of its life, and there is one in every
 // pod.
 void SetUpAllocator();

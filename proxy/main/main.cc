@@ -26,6 +26,7 @@ int main(int argc, char** argv) {
   if (!settings->allow_core_dumps) {
     program::ForbidDumps();
   }
+  program::RaiseDescriptorLimit();
   program::SetUpAllocator();
   program::SetUpSignals();
   program::SetUpLogging(settings->log_level, settings->log_json);

@@ -104,7 +104,27 @@ void Environment::Unlink(Session& session) {
   if (session.inbound()) --inbound_;
 }
 
+void Environment::LogAccess(const Session& session) {
+  ConnectionInfo info;
+  session.Describe(&info);
+  const absl::Duration age = absl::FromChrono(dispatcher_.now() - session.started_at());
+  access_log::Record record;
+  record.start = dispatcher_.clock().Wall() - age;
+  record.duration = age;
+  record.inbound = session.inbound();
+  record.downstream = info.downstream;
+  record.destination = info.destination;
+  record.upstream = info.upstream;
+  record.security = info.security;
+  record.peer_id = info.peer_id;
+  record.peer_serial = info.peer_serial;
+  record.bytes_received = info.bytes_in;
+  record.bytes_sent = info.bytes_out;
+  settings_.access_log->Write(record);
+}
+
 void Environment::Remove(Session& session) {
+  if (settings_.access_log != nullptr && session.is_connection()) LogAccess(session);
   Unlink(session);
   dispatcher_.DeferredDelete(std::unique_ptr<event::Deferred>(&session));
   CheckDrained();

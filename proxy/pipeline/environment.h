@@ -11,6 +11,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "proxy/access_log/access_log.h"
 #include "proxy/config/discovery.h"
 #include "proxy/event/dispatcher.h"
 #include "proxy/identity/secret_snapshot.h"
@@ -37,6 +38,8 @@ struct Settings {
   std::string workload_namespace;
   // Every port that the proxy itself listens on: never a destination on this machine.
   absl::flat_hash_set<uint16_t> own_ports;
+  // Null: none is kept. Outlives the worker.
+  access_log::AccessLog* access_log = nullptr;
 };
 
 // Whoever waits for the certificate or the standing configuration.
@@ -102,6 +105,7 @@ class Environment final : private upstream::HbonePool::Observer {
   void Unlink(Session& session);
   void ReleaseHeld();
   void CheckDrained();
+  void LogAccess(const Session& session);
 
   event::Dispatcher& dispatcher_;
   const Settings settings_;

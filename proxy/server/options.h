@@ -29,6 +29,7 @@ struct Options {
   std::vector<net::Address> hbone_listen;
   std::vector<Forward> forwards;
 
+  std::string access_log;  // a file, `-` for standard output; empty: none
   uint32_t concurrency = 1;
   std::chrono::milliseconds drain_time{45'000};
   std::chrono::milliseconds hold_time{10'000};

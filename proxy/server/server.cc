@@ -109,6 +109,13 @@ absl::Status Server::Start() {
     return bundles.status();
   }
 
+  if (!options_.access_log.empty()) {
+    absl::StatusOr<access_log::AccessLog> log = access_log::AccessLog::Open(options_.access_log);
+    if (!log.ok()) {
+      return log.status();
+    }
+    access_log_.emplace(*std::move(log));
+  }
   stats_.Get(stats::kBuildInfo, {kVersion, options_.workload, options_.workload_namespace}).Set(1);
   stats_.Get(stats::kProcessStart, {}).Set(static_cast<uint64_t>(std::time(nullptr)));
 
@@ -164,6 +171,7 @@ absl::Status Server::Start() {
   worker_options.forwards = options_.forwards;
   worker_options.admin_listen = own_ports;
   worker_options.hold_timeout = options_.hold_time;
+  worker_options.access_log = access_log_.has_value() ? &*access_log_ : nullptr;
   worker_options.workload = options_.workload;
   worker_options.workload_namespace = options_.workload_namespace;
   xds_->AddSink(&config_mirror_);
@@ -307,11 +315,7 @@ void Server::HandleAdmin(const admin::Request& request, admin::HttpServer::Done 
     done(admin::Response::Json(admin::RenderCerts(secrets_.Current().get(), identity_->renew_at(),
                                                   dispatcher_.clock().Wall())));
   } else if (request.path == "/config_dump") {
-    done(admin::Response::Json(
-        admin::RenderConfigDump({.flags = options_.flags,
-                                 .config = config_mirror_.config(),
-                                 .destinations = config_mirror_.destinations(),
-                                 .config_state = ""})));
+    done(ConfigDumpPage());
   } else if (request.path == "/connections") {
     ConnectionsPage(request, std::move(done));
   } else if (request.path == "/") {
@@ -342,6 +346,26 @@ admin::Response Server::MetricsPage() {
   stats_.Get(stats::kProcessResident, {}).Set(ResidentBytes());
   stats_.Get(stats::kProcessOpenFds, {}).Set(OpenFileDescriptors());
   return {.content_type = "text/plain; version=0.0.4; charset=utf-8", .body = stats_.Serialize()};
+}
+
+admin::Response Server::ConfigDumpPage() const {
+  admin::ConfigDump dump;
+  dump.flags = options_.flags;
+  dump.config = config_mirror_.config();
+  dump.destinations = config_mirror_.destinations();
+  dump.xds_connected = xds_->connected();
+  dump.xds_error = xds_->last_error();
+  std::vector<std::string> names = {"inbound", "outbound"};
+  for (const net::Address& address : xds_->resources().Destinations()) {
+    names.push_back(xds::DestinationName(address));
+  }
+  for (const std::string& name : names) {
+    const std::string version = xds_->resources().VersionOf(xds::ResourceType::kListener, name);
+    if (!version.empty()) {
+      dump.versions[name] = version;
+    }
+  }
+  return admin::Response::Json(admin::RenderConfigDump(dump));
 }
 
 admin::Response Server::LoggingPage(const admin::Request& request) const {

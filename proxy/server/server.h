@@ -3,10 +3,12 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "proxy/access_log/access_log.h"
 #include "proxy/admin/config_mirror.h"
 #include "proxy/admin/http_server.h"
 #include "proxy/event/dispatcher.h"
@@ -53,6 +55,7 @@ class Server final : private identity::SecretSink {
   void HandlePublic(const admin::Request& request, admin::HttpServer::Done done);
   admin::Response ReadyPage() const;
   admin::Response MetricsPage();
+  admin::Response ConfigDumpPage() const;
   admin::Response LoggingPage(const admin::Request& request) const;
   void ConnectionsPage(const admin::Request& request, admin::HttpServer::Done done);
   // All workers' connections, at most `limit` of each; `done` runs on the main thread.
@@ -61,6 +64,7 @@ class Server final : private identity::SecretSink {
   const Options options_;
   event::Dispatcher dispatcher_;
   stats::Registry stats_;
+  std::optional<access_log::AccessLog> access_log_;
   identity::SecretStore secrets_;
   admin::ConfigMirror config_mirror_;
   std::unique_ptr<Signals> signals_;

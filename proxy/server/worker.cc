@@ -31,6 +31,7 @@ pipeline::Settings SettingsOf(const WorkerOptions& options) {
   settings.max_held_connections = options.max_held_connections;
   settings.max_connections = options.max_connections;
   settings.max_streams_per_tunnel = options.max_streams_per_tunnel;
+  settings.access_log = options.access_log;
   settings.workload = options.workload;
   settings.workload_namespace = options.workload_namespace;
   for (const auto* list : {&options.outbound_listen, &options.inbound_listen, &options.hbone_listen,

@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "api/net/address.h"
+#include "proxy/access_log/access_log.h"
 #include "proxy/config/discovery.h"
 #include "proxy/identity/secret_snapshot.h"
 #include "proxy/pipeline/connection_info.h"
@@ -42,7 +43,8 @@ struct WorkerOptions {
       65'536;  // of this worker, both directions; beyond it the newest is refused
   std::chrono::milliseconds handshake_timeout{10'000};
   uint32_t max_streams_per_tunnel = 100;
-  std::string workload;  // this proxy's own names, for metrics
+  access_log::AccessLog* access_log = nullptr;  // null: none is kept; outlives the worker
+  std::string workload;                         // this proxy's own names, for metrics
   std::string workload_namespace;
 };
 

@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <mutex>
 #include <string>
 #include <thread>
 
-#include "absl/synchronization/mutex.h"
 #include "api/spiffe/testing/test_authority.h"
 #include "gtest/gtest.h"
 #include "proxy/server/worker.h"
@@ -50,13 +50,13 @@ inline std::shared_ptr<const identity::SecretSnapshot> SecretOf(
 class TableDiscovery : public config::Discovery {
  public:
   void Set(const net::Address& address, std::shared_ptr<const Destination> destination) {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard lock(mutex_);
     table_[address] = std::move(destination);
   }
   void Subscribe(const net::Address& address) override {
     std::shared_ptr<const Destination> answer;
     {
-      absl::MutexLock lock(&mutex_);
+      std::lock_guard lock(mutex_);
       const auto it = table_.find(address);
       if (it == table_.end()) return;
       answer = it->second;
@@ -67,7 +67,7 @@ class TableDiscovery : public config::Discovery {
   void set_sink(config::ConfigSink* sink) { sink_ = sink; }
 
  private:
-  absl::Mutex mutex_;
+  std::mutex mutex_;
   absl::flat_hash_map<net::Address, std::shared_ptr<const Destination>> table_;
   config::ConfigSink* sink_ = nullptr;
 };
@@ -141,7 +141,7 @@ class Application {
         if (fd < 0) return;
         timeval timeout{10, 0};
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
-        absl::MutexLock lock(&mutex_);
+        std::lock_guard lock(mutex_);
         workers_.emplace_back([this, fd] { serve_(fd); });
       }
     });
@@ -150,7 +150,7 @@ class Application {
     shutdown(fd_, SHUT_RDWR);
     close(fd_);
     thread_.join();
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard lock(mutex_);
     for (std::thread& worker : workers_) worker.join();
   }
   net::Address address() const { return Local(port_); }
@@ -160,7 +160,7 @@ class Application {
   int fd_;
   int port_;
   std::thread thread_;
-  absl::Mutex mutex_;
+  std::mutex mutex_;
   std::vector<std::thread> workers_;
 };
 

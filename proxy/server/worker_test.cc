@@ -2,6 +2,7 @@
 #include "proxy/server/worker.h"
 
 #include <cstdlib>
+#include <future>
 #include <string>
 #include <thread>
 
@@ -126,10 +127,10 @@ TEST(WorkerTest, AResetOfTheServerReachesTheClient) {
 
 TEST(WorkerTest, AResetOfTheClientReachesTheServer) {
   std::string seen;
-  absl::Mutex mutex;
+  std::mutex mutex;
   Application application([&](int fd) {
     const std::string all = ReadAll(fd);
-    absl::MutexLock lock(&mutex);
+    std::lock_guard lock(mutex);
     seen = all;
     close(fd);
   });
@@ -141,7 +142,7 @@ TEST(WorkerTest, AResetOfTheClientReachesTheServer) {
   ResetOnClose(fd);
   EXPECT_TRUE(Eventually(
       [&] {
-        absl::MutexLock lock(&mutex);
+        std::lock_guard lock(mutex);
         return seen;
       },
       "x<" + std::to_string(ECONNRESET) + ">"));
@@ -298,21 +299,13 @@ TEST(WorkerTest, ServesManyConnectionsAtOnce) {
   // Of at most 100 streams each, and of one while they fit.
   EXPECT_TRUE(Eventually([&] { return pair.ServerStats(); },
                          "countersign_tunnels{direction=\"inbound\"} 3"));
-  absl::Mutex mutex;
-  std::vector<ConnectionInfo> connections;
-  bool done = false;
-  pair.server().CollectConnections(1000, [&](std::vector<ConnectionInfo> found) {
-    absl::MutexLock lock(&mutex);
-    connections = std::move(found);
-    done = true;
-  });
-  {
-    absl::MutexLock lock(&mutex);
-    mutex.Await(absl::Condition(&done));
-    EXPECT_EQ(connections.size(), 300);
-    EXPECT_EQ(connections[0].peer_id, kClientId);
-    EXPECT_EQ(connections[0].state, "open");
-  }
+  std::promise<std::vector<ConnectionInfo>> promise;
+  pair.server().CollectConnections(
+      1000, [&](std::vector<ConnectionInfo> found) { promise.set_value(std::move(found)); });
+  const std::vector<ConnectionInfo> connections = promise.get_future().get();
+  ASSERT_EQ(connections.size(), 300);
+  EXPECT_EQ(connections[0].peer_id, kClientId);
+  EXPECT_EQ(connections[0].state, "open");
   for (const int fd : fds) close(fd);
   EXPECT_TRUE(Eventually([&] { return pair.ServerStats(); },
                          "countersign_connections_active{direction=\"inbound\"} 0"));
