@@ -60,15 +60,21 @@ class Stream:
 
     def bytes(self):
         """What was sent, in order, as far as there is no gap."""
+        return self._assemble()[0]
+
+    def has_gap(self):
+        return self._assemble()[1]
+
+    def _assemble(self):
         if not self.segments:
-            return b''
+            return b'', False
         start = self.start if self.start is not None else min(self.segments)
         data = bytearray()
         for offset, payload in sorted(((s - start) & 0xffffffff, p) for s, p in self.segments.items()):
             if offset > len(data):
-                break
+                return bytes(data), True
             data[offset:offset + len(payload)] = payload
-        return bytes(data)
+        return bytes(data), False
 
 
 class Traffic:
@@ -161,6 +167,8 @@ def hello(data):
 def why_not_tls13(stream):
     """None if the stream is TLS 1.3 from its first byte to its last, else what it is instead."""
     data = stream.bytes()
+    if stream.has_gap():
+        return f'a gap after {len(data)} bytes'
     try:
         kind, extensions = hello(data)
         versions = extensions.get(SUPPORTED_VERSIONS, b'')
@@ -174,5 +182,5 @@ def why_not_tls13(stream):
         for _ in records(data):
             pass
     except (ValueError, IndexError, struct.error) as e:
-        return f'not TLS: {e}' if data else 'bytes with a gap'
+        return f'not TLS: {e}'
     return None
