@@ -115,7 +115,7 @@ Dispatcher::~Dispatcher() {
 void Dispatcher::Post(std::function<void()> call) {
   bool wake;
   {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard lock(mutex_);
     wake = posted_.empty();
     posted_.push_back(std::move(call));
   }
@@ -165,7 +165,7 @@ void Dispatcher::EndTurn() {
 void Dispatcher::RunPosted() {
   std::vector<std::function<void()>> calls;
   {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard lock(mutex_);
     if (posted_.empty()) return;
     calls.swap(posted_);
   }

@@ -6,11 +6,10 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "proxy/event/clock.h"
 #include "proxy/event/timer_queue.h"
 
@@ -108,7 +107,7 @@ class Dispatcher {
 
   // Runs `call` on the loop's thread, in order of posting. Any thread. What is posted after the
   // loop has ended is destroyed with the dispatcher.
-  void Post(std::function<void()> call) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Post(std::function<void()> call);
 
   void Run();
   // Any thread.
@@ -144,7 +143,7 @@ class Dispatcher {
     time_is_fresh_ = true;
   }
   void EndTurn();
-  void RunPosted() ABSL_LOCKS_EXCLUDED(mutex_);
+  void RunPosted();
   void ArmWakeUp();
   static void OnWake(int fd, short what, void* self);
   static void OnTimeout(int fd, short what, void* self);
@@ -162,8 +161,8 @@ class Dispatcher {
   TaskList flushing_;
   TaskList next_turn_;
   std::vector<std::unique_ptr<Deferred>> deleted_;
-  absl::Mutex mutex_;
-  std::vector<std::function<void()>> posted_ ABSL_GUARDED_BY(mutex_);
+  std::mutex mutex_;  // of posted_
+  std::vector<std::function<void()>> posted_;
 };
 
 }  // namespace countersign::event
