@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <map>
 #include <mutex>
@@ -33,6 +34,7 @@ using envoy::service::discovery::v3::AggregatedDiscoveryService;
 using envoy::service::discovery::v3::DeltaDiscoveryRequest;
 
 constexpr size_t kMaxRequestBytes = 2 << 20;
+constexpr int kLoggedRefusalsPerSecond = 20;
 
 grpc::Status ToGrpc(const absl::Status& status) {
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()));
@@ -135,12 +137,7 @@ class AdsServer::Service final
         : service_(service), context_(context) {}
 
     void Start() {
-      const std::shared_ptr<const grpc::AuthContext> auth = context_.auth_context();
-      leaf_pem_ = Property(auth.get(), GRPC_X509_PEM_CERT_PROPERTY_NAME);
-      chain_pem_ = Property(auth.get(), GRPC_X509_PEM_CERT_CHAIN_PROPERTY_NAME);
-      const Trust trust = service_.trust_();
-      absl::StatusOr<spiffe::PeerSvid> svid =
-          VerifyPeer(leaf_pem_, chain_pem_, *trust.bundles, *trust.deny_list, absl::Now());
+      absl::StatusOr<spiffe::PeerSvid> svid = Verify(service_.trust_());
       std::lock_guard<std::mutex> lock(service_.mutex_);
       service_.streams_.insert(this);
       if (!svid.ok()) {
@@ -238,8 +235,7 @@ class AdsServer::Service final
       if (ending_.has_value()) {
         return;
       }
-      absl::StatusOr<spiffe::PeerSvid> svid =
-          VerifyPeer(leaf_pem_, chain_pem_, *trust.bundles, *trust.deny_list, absl::Now());
+      absl::StatusOr<spiffe::PeerSvid> svid = Verify(trust);
       if (!svid.ok()) {
         spdlog::warn("the configuration stream of {} ends: {}", svid_.id.ToString(),
                      std::string(svid.status().message()));
@@ -268,6 +264,14 @@ class AdsServer::Service final
     }
 
    private:
+    // From the certificates of the TLS connection, which gRPC keeps for its life.
+    absl::StatusOr<spiffe::PeerSvid> Verify(const Trust& trust) const {
+      const std::shared_ptr<const grpc::AuthContext> auth = context_.auth_context();
+      return VerifyPeer(Property(auth.get(), GRPC_X509_PEM_CERT_PROPERTY_NAME),
+                        Property(auth.get(), GRPC_X509_PEM_CERT_CHAIN_PROPERTY_NAME),
+                        *trust.bundles, *trust.deny_list, absl::Now());
+    }
+
     absl::Status Parse(DeltaDiscoveryRequest* request) {
       if (incoming_.Length() > kMaxRequestBytes) {
         return absl::ResourceExhaustedError(absl::StrCat("a request of ", incoming_.Length(),
@@ -312,8 +316,10 @@ class AdsServer::Service final
 
     void Refuse(const char* reason, const absl::Status& status) {
       service_.metrics_.StreamRefused(reason);
-      spdlog::warn("a configuration stream from {} is refused: {}", context_.peer(),
-                   std::string(status.message()));
+      if (service_.MayLogRefusal()) {
+        spdlog::warn("a configuration stream from {} is refused: {}", context_.peer(),
+                     std::string(status.message()));
+      }
       End(status);
     }
 
@@ -336,8 +342,6 @@ class AdsServer::Service final
 
     Service& service_;
     grpc::CallbackServerContext& context_;
-    std::string leaf_pem_;
-    std::string chain_pem_;
     spiffe::PeerSvid svid_;
     grpc::ByteBuffer incoming_;
     grpc::ByteBuffer outgoing_;
@@ -347,6 +351,16 @@ class AdsServer::Service final
     bool finished_ = false;
     std::optional<grpc::Status> ending_;
   };
+
+  // Anybody can be refused as often as they like: the counter counts all, the log takes some.
+  bool MayLogRefusal() {
+    const absl::Time now = absl::Now();
+    if (now - refusals_since_ >= absl::Seconds(1)) {
+      refusals_since_ = now;
+      refusals_logged_ = 0;
+    }
+    return ++refusals_logged_ <= kLoggedRefusalsPerSecond;
+  }
 
   // Ends streams whose certificates have expired.
   void Sweep() {
@@ -373,6 +387,8 @@ class AdsServer::Service final
   ResourceHub hub_;
   std::unordered_set<Stream*> streams_;
   std::multimap<absl::Time, Stream*> expiries_;
+  absl::Time refusals_since_ = absl::InfinitePast();
+  int refusals_logged_ = 0;
   bool shut_down_ = false;
   std::thread sweeper_;
 };

@@ -55,10 +55,7 @@ std::vector<Target> Targets(const registry::Model& model, const Destination& des
   if (port == nullptr) {
     return same;
   }
-  for (const Workload* workload : model.WorkloadsOf(service.ns)) {
-    if (!registry::Selects(service.selector, workload->labels)) {
-      continue;
-    }
+  for (const Workload* workload : model.Select(service.ns, service.selector)) {
     const uint16_t target = TargetPort(*port, *workload);
     if (target == 0) {
       continue;

@@ -22,6 +22,12 @@ absl::Duration ToDuration(const google::protobuf::Duration& d) {
 
 bool IsTcp(const std::string& protocol) { return protocol.empty() || protocol == "TCP"; }
 
+// Neither names nor labels contain a NUL.
+std::string LabelKey(absl::string_view ns, absl::string_view key, absl::string_view value) {
+  const absl::string_view separator("\0", 1);
+  return absl::StrCat(ns, separator, key, separator, value);
+}
+
 template <typename Map, typename Key>
 auto FindOrNull(const Map& map, const Key& key) -> decltype(map.begin()->second) {
   auto it = map.find(key);
@@ -251,7 +257,9 @@ class Model::Builder {
               });
     for (const Workload& workload : model_.workloads_) {
       model_.workload_by_key_[workload.Key()] = &workload;
-      model_.workloads_by_namespace_[workload.ns].push_back(&workload);
+      for (const auto& [key, value] : workload.labels) {
+        model_.workloads_by_label_[LabelKey(workload.ns, key, value)].push_back(&workload);
+      }
       if (!workload.identity.empty()) {
         model_.workloads_by_identity_[workload.identity.ToString()].push_back(&workload);
       }
@@ -311,8 +319,23 @@ const Service* Model::FindService(absl::string_view key) const {
 const Service* Model::FindService(const net::IpAddress& cluster_ip) const {
   return FindOrNull(service_by_ip_, cluster_ip);
 }
-const std::vector<const Workload*>& Model::WorkloadsOf(absl::string_view ns) const {
-  return FindOrEmpty(workloads_by_namespace_, ns);
+std::vector<const Workload*> Model::Select(absl::string_view ns, const Labels& selector) const {
+  const std::vector<const Workload*>* rarest = nullptr;
+  for (const auto& [key, value] : selector) {
+    const auto& all = FindOrEmpty(workloads_by_label_, LabelKey(ns, key, value));
+    if (rarest == nullptr || all.size() < rarest->size()) {
+      rarest = &all;
+    }
+  }
+  std::vector<const Workload*> selected;
+  if (rarest != nullptr) {
+    for (const Workload* workload : *rarest) {
+      if (Selects(selector, workload->labels)) {
+        selected.push_back(workload);
+      }
+    }
+  }
+  return selected;
 }
 const std::vector<const PeerAuthentication*>& Model::PoliciesOf(absl::string_view ns) const {
   return FindOrEmpty(policies_by_namespace_, ns);

@@ -112,8 +112,9 @@ class Model {
   std::vector<const Workload*> FindWorkloads(const spiffe::SpiffeId& identity) const;
   const Service* FindService(absl::string_view key) const;
   const Service* FindService(const net::IpAddress& cluster_ip) const;
-  // The workloads of `ns`, by name.
-  const std::vector<const Workload*>& WorkloadsOf(absl::string_view ns) const;
+  // The workloads of `ns` that `selector` selects, by name. Costs as much as the rarest of the
+  // selector's labels is common.
+  std::vector<const Workload*> Select(absl::string_view ns, const Labels& selector) const;
   // The policies of `ns`, oldest first, then by name.
   const std::vector<const PeerAuthentication*>& PoliciesOf(absl::string_view ns) const;
 
@@ -131,7 +132,8 @@ class Model {
   absl::flat_hash_map<std::string, const Workload*> workload_by_key_;
   absl::flat_hash_map<net::IpAddress, const Workload*> workload_by_address_;
   absl::flat_hash_map<std::string, std::vector<const Workload*>> workloads_by_identity_;
-  absl::flat_hash_map<std::string, std::vector<const Workload*>> workloads_by_namespace_;
+  // By namespace, key and value.
+  absl::flat_hash_map<std::string, std::vector<const Workload*>> workloads_by_label_;
   absl::flat_hash_map<std::string, const Service*> service_by_key_;
   absl::flat_hash_map<net::IpAddress, const Service*> service_by_ip_;
   absl::flat_hash_map<std::string, std::vector<const PeerAuthentication*>> policies_by_namespace_;

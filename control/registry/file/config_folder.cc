@@ -2,12 +2,14 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <set>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -39,8 +41,8 @@ std::string Errno(absl::string_view what) { return absl::StrCat(what, ": ", std:
 
 }  // namespace
 
-ConfigFolder::ConfigFolder(std::string directory, Limits limits)
-    : directory_(std::move(directory)), limits_(limits) {}
+ConfigFolder::ConfigFolder(std::string directory, std::string last_good, Limits limits)
+    : directory_(std::move(directory)), limits_(limits), last_good_(std::move(last_good)) {}
 
 bool ConfigFolder::IsConfigFile(const std::string& name) {
   return !name.empty() && name.front() != '.' &&
@@ -60,12 +62,14 @@ bool ConfigFolder::Scan(absl::Time noticed_at) {
         ++it;
       } else {
         withdrawn_ |= it->second.good != nullptr;
+        last_good_.Forget(it->first);
         it = files_.erase(it);
         changed_ = true;
       }
     }
     for (const std::string& name : names) {
-      changed_ |= Refresh(name, &files_[name]);
+      auto [it, first] = files_.try_emplace(name);
+      changed_ |= Refresh(name, first, &it->second);
     }
   }
   const bool folder_changed = folder_errors.size() != folder_errors_.size();
@@ -76,7 +80,8 @@ bool ConfigFolder::Scan(absl::Time noticed_at) {
   errors_ = folder_errors_;
   errors_.insert(errors_.end(), verdict_.begin(), verdict_.end());
   for (const auto& [name, file] : files_) {
-    errors_.insert(errors_.end(), file.errors.begin(), file.errors.end());
+    errors_.insert(errors_.end(), file.parse_errors.begin(), file.parse_errors.end());
+    errors_.insert(errors_.end(), file.verdict.begin(), file.verdict.end());
   }
   return adopted;
 }
@@ -140,89 +145,113 @@ absl::Status ConfigFolder::Read(const std::string& path, const Stamp& known, Sta
   return absl::OkStatus();
 }
 
-bool ConfigFolder::Refresh(const std::string& name, File* file) {
+bool ConfigFolder::Refresh(const std::string& name, bool first, File* file) {
   const std::string path = absl::StrCat(directory_, "/", name);
   Stamp stamp;
   bool unchanged = false;
   std::string text;
-  if (const absl::Status status = Read(path, file->stamp, &stamp, &unchanged, &text);
-      !status.ok()) {
-    ConfigError error{{path, 0, 0}, "", "", std::string(status.message())};
-    const bool news = file->errors.size() != 1 || file->errors[0].reason != error.reason;
-    file->stamp = stamp;
-    file->candidate = nullptr;
-    file->errors = {std::move(error)};
-    return news;
-  }
-  if (unchanged) {
+  const absl::Status status = Read(path, file->stamp, &stamp, &unchanged, &text);
+  if (status.ok() && unchanged) {
     return false;
   }
+  std::vector<ConfigError> errors;
+  Resources parsed;
+  if (status.ok()) {
+    auto resources = LoadResources(path, text, limits_.yaml, &errors);
+    if (errors.empty()) {
+      parsed = std::make_shared<const std::vector<Resource>>(std::move(resources));
+    }
+  } else {
+    errors.push_back({{path, 0, 0}, "", "", std::string(status.message())});
+    if (!first && file->parse_errors.size() == 1 &&
+        file->parse_errors[0].reason == errors[0].reason) {
+      return false;  // no news
+    }
+  }
   file->stamp = stamp;
-  file->errors.clear();
-  std::vector<Resource> resources = LoadResources(path, text, limits_.yaml, &file->errors);
-  file->candidate = file->errors.empty()
-                        ? std::make_shared<const std::vector<Resource>>(std::move(resources))
-                        : nullptr;
+  file->parsed = std::move(parsed);
+  file->text = std::move(text);
+  file->parse_errors = std::move(errors);
+  if (first) {
+    if (const absl::optional<std::string> before = last_good_.Load(name, limits_.yaml.max_bytes);
+        before.has_value()) {
+      restored_ = true;
+      if (file->parsed != nullptr && *before == file->text) {
+        file->good = file->parsed;
+        return true;
+      }
+      auto resources = LoadResources(path, *before, limits_.yaml, &errors);
+      if (errors.empty()) {
+        file->good = std::make_shared<const std::vector<Resource>>(std::move(resources));
+      }
+    }
+  }
   return true;
+}
+
+void ConfigFolder::Adopt(const std::string& name, File* file) {
+  file->good = file->parsed;
+  if (const absl::Status status = last_good_.Save(name, file->text); !status.ok()) {
+    spdlog::warn("{}", std::string(status.message()));
+  }
+  file->text.clear();
+  file->text.shrink_to_fit();
 }
 
 bool ConfigFolder::Judge(absl::Time noticed_at) {
   verdict_.clear();
-  // What is in force first, so that the newcomer is blamed for a contradiction. Each round refuses
-  // at least one candidate, so this ends.
+  std::map<std::string, std::string> newcomers;  // path to name
+  for (auto& [name, file] : files_) {
+    file.verdict.clear();
+    if (file.is_new()) {
+      newcomers[absl::StrCat(directory_, "/", name)] = name;
+    }
+  }
+  // Each round refuses at least one newcomer, so this ends.
   while (true) {
     bool complete = true;
-    std::vector<const Resource*> resources;
-    std::map<std::string, File*> newcomers;  // by path
-    for (auto& [name, file] : files_) {
-      if (file.candidate == nullptr && file.good != nullptr) {
-        for (const Resource& resource : *file.good) {
-          resources.push_back(&resource);
+    // What is in force first, so that the newcomer is blamed for a contradiction.
+    std::vector<const Resource*> resources, news;
+    for (const auto& [name, file] : files_) {
+      const bool is_new = newcomers.contains(absl::StrCat(directory_, "/", name));
+      const Resources& chosen = is_new ? file.parsed : file.good;
+      complete &= chosen != nullptr;
+      if (chosen != nullptr) {
+        for (const Resource& resource : *chosen) {
+          (is_new ? news : resources).push_back(&resource);
         }
       }
-      complete &= file.candidate != nullptr || file.good != nullptr;
     }
-    for (auto& [name, file] : files_) {
-      if (file.candidate != nullptr) {
-        for (const Resource& resource : *file.candidate) {
-          resources.push_back(&resource);
-        }
-        newcomers[absl::StrCat(directory_, "/", name)] = &file;
-      }
-    }
+    resources.insert(resources.end(), news.begin(), news.end());
     std::vector<ConfigError> errors;
     std::shared_ptr<const Model> model =
         Model::Build(resources, version_ + 1, noticed_at, &errors, model_.get());
     if (model != nullptr) {
-      if (!complete && model_ == nullptr) {
+      const bool nothing_new = model_ != nullptr && newcomers.empty() && !withdrawn_;
+      if (nothing_new || (!complete && model_ == nullptr && !restored_)) {
         return false;
       }
-      if (model_ != nullptr && newcomers.empty() && !withdrawn_) {
-        return false;  // whatever changed was refused
-      }
       withdrawn_ = false;
-      for (auto& [name, file] : files_) {
-        if (file.candidate != nullptr) {
-          file.good = std::move(file.candidate);
-          file.candidate = nullptr;
-        }
+      for (const auto& [path, name] : newcomers) {
+        Adopt(name, &files_.at(name));
       }
       model_ = std::move(model);
       ++version_;
       return true;
     }
-    bool refused = false;
+    std::set<std::string> refused;
     for (ConfigError& error : errors) {
       auto it = newcomers.find(error.location.file);
-      if (it != newcomers.end()) {
-        it->second->candidate = nullptr;
-        if (it->second->errors.size() < kMaxErrorsPerFile) {
-          it->second->errors.push_back(std::move(error));
-        }
-        refused = true;
+      if (it == newcomers.end()) {
+        continue;
+      }
+      refused.insert(it->first);
+      std::vector<ConfigError>& verdict = files_.at(it->second).verdict;
+      if (verdict.size() < kMaxErrorsPerFile) {
+        verdict.push_back(std::move(error));
       }
     }
-    if (!refused) {
+    if (refused.empty()) {
       // No newcomer is to blame: the file is gone that said what cannot change. The Model in force
       // stays as it is.
       for (ConfigError& error : errors) {
@@ -230,6 +259,9 @@ bool ConfigFolder::Judge(absl::Time noticed_at) {
       }
       verdict_ = std::move(errors);
       return false;
+    }
+    for (const std::string& path : refused) {
+      newcomers.erase(path);
     }
   }
 }

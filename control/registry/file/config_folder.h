@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "control/registry/file/last_good.h"
 #include "control/registry/file/yaml_tree.h"
 #include "control/registry/kind.h"
 #include "control/registry/model.h"
@@ -20,8 +21,8 @@ namespace countersign::control::registry {
 // A folder of YAML files as a sequence of Models. Reads files, starts nothing.
 //
 // A file is taken whole or not at all: while it is bad, what it said when it was last good stays in
-// force. Until every file has been good once there is no Model: with a policy missing the rest
-// would say something else than what was written, and nothing is the safe answer.
+// force, across restarts too. Until every file has been good once there is no Model: with a policy
+// missing the rest would say something else than what was written, and nothing is the safe answer.
 //
 // Not thread-safe.
 class ConfigFolder {
@@ -31,7 +32,9 @@ class ConfigFolder {
     size_t max_files = 10'000;
   };
 
-  ConfigFolder(std::string directory, Limits limits);
+  // `last_good` is a folder of this program's own, in which it keeps what is in force for its next
+  // start; empty: nothing is kept.
+  ConfigFolder(std::string directory, std::string last_good, Limits limits);
 
   // Reads whatever has changed since the last call. True if a new Model is in force. `noticed_at`
   // becomes its changed_at.
@@ -60,21 +63,27 @@ class ConfigFolder {
   using Resources = std::shared_ptr<const std::vector<Resource>>;
   struct File {
     Stamp stamp;
-    Resources good;       // in force; null until there has been one
-    Resources candidate;  // read since, waiting to be judged with the others
-    std::vector<ConfigError> errors;
+    Resources good;    // in force; null until there has been one
+    Resources parsed;  // what it says now; null where that is bad by itself
+    std::string text;  // of `parsed`, until it is in force
+    std::vector<ConfigError> parse_errors;
+    std::vector<ConfigError> verdict;  // contradictions with other files
+
+    bool is_new() const { return parsed != nullptr && parsed != good; }
   };
 
   absl::Status List(std::vector<std::string>* names) const;
   // Fills `text` and `stamp`, or says why not.
   absl::Status Read(const std::string& path, const Stamp& known, Stamp* stamp, bool* unchanged,
                     std::string* text) const;
-  bool Refresh(const std::string& name, File* file);
+  bool Refresh(const std::string& name, bool first, File* file);
+  void Adopt(const std::string& name, File* file);
   // Judges all files together and puts what passes in force.
   bool Judge(absl::Time noticed_at);
 
   const std::string directory_;
   const Limits limits_;
+  LastGood last_good_;
   std::map<std::string, File> files_;  // by name
   std::vector<ConfigError> folder_errors_;
   std::vector<ConfigError> verdict_;  // on what no single file is to blame for
@@ -82,6 +91,7 @@ class ConfigFolder {
   std::shared_ptr<const Model> model_;
   uint64_t version_ = 0;
   bool changed_ = false;
+  bool restored_ = false;   // there was a valid configuration before this process
   bool withdrawn_ = false;  // a file that was in force is gone, and no Model says so yet
 };
 

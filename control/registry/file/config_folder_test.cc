@@ -22,7 +22,7 @@ class ConfigFolderTest : public ::testing::Test {
   ConfigFolderTest() {
     char path[] = "/tmp/config_folder_XXXXXX";
     path_ = mkdtemp(path);
-    folder_.emplace(path_, ConfigFolder::Limits());
+    folder_.emplace(path_, path_ + "/.state", ConfigFolder::Limits());
   }
   ~ConfigFolderTest() override { std::filesystem::remove_all(path_); }
 
@@ -123,6 +123,46 @@ TEST_F(ConfigFolderTest, TheNewcomerIsBlamedForAContradiction) {
   EXPECT_TRUE(Has("default/heir"));
 }
 
+TEST_F(ConfigFolderTest, AContradictionThatIsResolvedElsewhereIsForgiven) {
+  Write("z.yaml", Workload("web", "10.0.0.1"));
+  ASSERT_TRUE(Scan());
+  Write("a.yaml", Workload("thief", "10.0.0.1"));
+  ASSERT_FALSE(Scan());
+  Write("z.yaml", Workload("web", "10.0.0.2"));
+  EXPECT_TRUE(Scan());
+  EXPECT_EQ(FirstError(), "");
+  EXPECT_TRUE(Has("default/thief"));
+}
+
+TEST_F(ConfigFolderTest, ARestartWhileAFileIsBadGoesOnWithWhatWasInForce) {
+  Write("web.yaml", Workload("web", "10.0.0.1"));
+  Write("db.yaml", Workload("db", "10.0.0.2"));
+  Write("gone.yaml", Workload("gone", "10.0.0.3"));
+  ASSERT_TRUE(Scan());
+  Write("web.yaml", "kind: [");
+  std::filesystem::remove(path_ + "/gone.yaml");
+  folder_.emplace(path_, path_ + "/.state", ConfigFolder::Limits());
+  EXPECT_TRUE(Scan());
+  EXPECT_THAT(FirstError(), HasSubstr("web.yaml:"));
+  EXPECT_TRUE(Has("default/web"));
+  EXPECT_TRUE(Has("default/db"));
+  EXPECT_FALSE(Has("default/gone"));
+  struct stat st;
+  ASSERT_EQ(stat((path_ + "/.state/web.yaml").c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 0777, 0600);
+  // A contradiction at the start is no different.
+  Write("web.yaml", Workload("web", "10.0.0.2"));
+  folder_.emplace(path_, path_ + "/.state", ConfigFolder::Limits());
+  EXPECT_TRUE(Scan());
+  EXPECT_EQ(folder_->model()->FindWorkload("default/web")->addresses[0].ToString(), "10.0.0.1");
+  // Nor is a newcomer that was bad all along.
+  Write("a-thief.yaml", Workload("thief", "10.0.0.2"));
+  folder_.emplace(path_, path_ + "/.state", ConfigFolder::Limits());
+  EXPECT_TRUE(Scan());
+  EXPECT_TRUE(Has("default/db"));
+  EXPECT_FALSE(Has("default/thief"));
+}
+
 TEST_F(ConfigFolderTest, AddressesMayMoveBetweenFilesInOneStep) {
   Write("a.yaml", Workload("a", "10.0.0.1"));
   Write("b.yaml", Workload("b", "10.0.0.2"));
@@ -197,7 +237,7 @@ TEST_F(ConfigFolderTest, AHugeFileIsRefusedUnread) {
 }
 
 TEST_F(ConfigFolderTest, TooManyFilesAreRefusedTogether) {
-  folder_.emplace(path_, ConfigFolder::Limits{.yaml = {}, .max_files = 3});
+  folder_.emplace(path_, "", ConfigFolder::Limits{.yaml = {}, .max_files = 3});
   for (int i = 0; i < 4; ++i) {
     Write(absl::StrCat("w", i, ".yaml"),
           Workload(absl::StrCat("w", i), absl::StrCat("10.0.0.", i + 1)));

@@ -118,7 +118,7 @@ class FileRegistry::Watch {
 
 FileRegistry::FileRegistry(Options options, prometheus::Registry& metrics)
     : options_(std::move(options)),
-      folder_(options_.directory, options_.limits),
+      folder_(options_.directory, options_.last_good_directory, options_.limits),
       errors_family_(prometheus::BuildGauge()
                          .Name("countersign_control_config_errors")
                          .Help("What is wrong with a configuration file at present; 0 once it has "

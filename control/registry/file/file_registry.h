@@ -33,6 +33,9 @@ class FileRegistry final : public RegistrySource {
  public:
   struct Options {
     std::string directory;
+    // A folder of this program's own (below the state folder) for what is in force, so that a
+    // restart while a file is bad loses nothing; empty: nothing is kept.
+    std::string last_good_directory = {};
     // Editors write, truncate and rename in bursts: quiet for this long, but at most `max_settle`.
     std::chrono::milliseconds settle{50};
     std::chrono::milliseconds max_settle{250};
