@@ -118,7 +118,8 @@ void BlockPool::Commit(Room* room, size_t n, Slice** head, Slice** tail) {
   room->count = 0;
 }
 
-void BlockPool::Trim() {
+size_t BlockPool::Trim() {
+  size_t freed = static_cast<size_t>(kept_) * kBlockBytes;
   while (free_ != nullptr) {
     Block* next = free_->next;
     std::free(free_);
@@ -127,9 +128,11 @@ void BlockPool::Trim() {
   kept_ = 0;
   if (current_ != nullptr && current_->refs == 1) {
     bytes_in_use_ -= current_->capacity;
+    freed += kBlockBytes;
     std::free(current_);
     current_ = nullptr;
   }
+  return freed;
 }
 
 }  // namespace countersign::buffer

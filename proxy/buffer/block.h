@@ -75,8 +75,8 @@ class BlockPool {
 
   // Bytes in blocks that are in use by this thread, for the limit on memory.
   size_t bytes_in_use() const { return bytes_in_use_; }
-  // Gives kept blocks back to the system: called when the worker has nothing to do.
-  void Trim();
+  // Gives kept blocks back to malloc; returns how many bytes that were.
+  size_t Trim();
 
  private:
   static constexpr int kMaxKept = 32;

@@ -17,6 +17,7 @@ void TcpProxy::OnOpen(ByteStream& stream) {
 }
 
 void TcpProxy::OnData(ByteStream& stream, buffer::Buffer& data, bool end) {
+  if (done_) return data.Clear();
   const bool up = &stream == downstream_.stream;
   Side& from = up ? downstream_ : upstream_;
   Side& to = up ? upstream_ : downstream_;
@@ -44,8 +45,19 @@ void TcpProxy::OnClosed(ByteStream& stream, CloseReason reason) {
   side.finished = true;
   if (reason == CloseReason::kFinished && !other.finished) return;
   done_ = true;
-  if (reason != CloseReason::kFinished && !other.finished) other.stream->Reset();
+  reason_ = reason;
+  by_upstream_ = by_upstream;
+  if (reason != CloseReason::kFinished && !other.finished) {
+    // An answer and the reset behind it often come in one turn: the answer is written at its end.
+    if (other.stream->unsent() > 0) return dispatcher_.RunNextTurn(reset_);
+    other.stream->Reset();
+  }
   owner_.OnProxyDone(reason, by_upstream);
+}
+
+void TcpProxy::FinishReset() {
+  (by_upstream_ ? downstream_ : upstream_).stream->Reset();
+  owner_.OnProxyDone(reason_, by_upstream_);
 }
 
 }  // namespace countersign::filter

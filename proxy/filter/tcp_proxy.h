@@ -6,12 +6,13 @@
 #include <cstdint>
 
 #include "proxy/buffer/byte_stream.h"
+#include "proxy/event/dispatcher.h"
 #include "proxy/stats/registry.h"
 
 namespace countersign::filter {
 
 // A member of the pipeline object that owns both streams. A slow writer stops its reader; FIN goes
-// over as FIN and RST as RST.
+// over as FIN and RST as RST, after what came before it.
 class TcpProxy final : public buffer::ByteStream::Handler {
  public:
   class Owner {
@@ -25,7 +26,10 @@ class TcpProxy final : public buffer::ByteStream::Handler {
     ~Owner() = default;
   };
 
-  explicit TcpProxy(Owner& owner) : owner_(owner) {}
+  TcpProxy(event::Dispatcher& dispatcher, Owner& owner)
+      : dispatcher_(dispatcher),
+        owner_(owner),
+        reset_(this, [](void* self) { static_cast<TcpProxy*>(self)->FinishReset(); }) {}
 
   // Counts bytes from (`received`) and to (`sent`) the downstream; either may be null.
   void SetCounters(stats::Cell* received, stats::Cell* sent) {
@@ -51,11 +55,17 @@ class TcpProxy final : public buffer::ByteStream::Handler {
     bool finished = false;
   };
 
+  void FinishReset();
+
+  event::Dispatcher& dispatcher_;
   Owner& owner_;
+  event::Task reset_;
   Side downstream_;
   Side upstream_;
   stats::Cell* received_ = nullptr;
   stats::Cell* sent_ = nullptr;
+  buffer::CloseReason reason_ = buffer::CloseReason::kNone;
+  bool by_upstream_ = false;
   bool done_ = false;
 };
 

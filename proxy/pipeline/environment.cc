@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "proxy/buffer/block.h"
 
 namespace countersign::pipeline {
 
@@ -77,13 +78,30 @@ bool Environment::IsOwnListener(const net::Address& address) {
          (address.ip().IsUnspecified() || IsLocal(address.ip()));
 }
 
+bool Environment::HasRoomFor(absl::string_view who) {
+  if (session_count_ >= settings_.max_connections) {
+    report_.OnOverload("connections",
+                       absl::StrCat("refused ", who, ": the limit of ", settings_.max_connections,
+                                    " connections of one worker is reached"));
+    return false;
+  }
+  if (buffer::BlockPool::ForThisThread().bytes_in_use() >= settings_.max_buffered_bytes) {
+    report_.OnOverload("memory",
+                       absl::StrCat("refused ", who, ": ", settings_.max_buffered_bytes >> 20,
+                                    " MiB are on their way through this worker, and "
+                                    "their readers do not take them"));
+    return false;
+  }
+  return true;
+}
+
 void Environment::Adopt(std::unique_ptr<Session> session) {
   Session* added = session.release();
   added->next_ = sessions_;
   if (sessions_ != nullptr) sessions_->previous_ = added;
   sessions_ = added;
+  ++session_count_;
   if (added->is_connection()) {
-    ++connections_;
     report_.OnConnections(added->inbound(), 1);
   }
   if (added->inbound()) ++inbound_;
@@ -97,10 +115,8 @@ void Environment::Unlink(Session& session) {
   }
   if (session.next_ != nullptr) session.next_->previous_ = session.previous_;
   session.next_ = session.previous_ = nullptr;
-  if (session.is_connection()) {
-    --connections_;
-    report_.OnConnections(session.inbound(), -1);
-  }
+  --session_count_;
+  if (session.is_connection()) report_.OnConnections(session.inbound(), -1);
   if (session.inbound()) --inbound_;
 }
 

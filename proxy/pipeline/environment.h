@@ -33,6 +33,8 @@ struct Settings {
   std::chrono::milliseconds connect_timeout{5'000};  // to our own application
   uint32_t max_held_connections = 1024;
   uint32_t max_connections = 65'536;
+  // Of bytes on their way through this worker; beyond it the newest connection is refused.
+  size_t max_buffered_bytes = size_t{256} << 20;
   uint32_t max_streams_per_tunnel = 100;
   std::string workload;
   std::string workload_namespace;
@@ -83,8 +85,8 @@ class Environment final : private upstream::HbonePool::Observer {
     return local_.Contains(address, dispatcher_.now());
   }
 
-  // False: the worker is full, and the newest is refused.
-  bool HasRoom() const { return connections_ < settings_.max_connections; }
+  // False: the worker is full, and the newest (`who`) is refused; says so.
+  bool HasRoomFor(absl::string_view who);
   void Adopt(std::unique_ptr<Session> session);
   void Remove(Session& session);
   // False: too many wait already.
@@ -120,7 +122,7 @@ class Environment final : private upstream::HbonePool::Observer {
   upstream::HbonePool pool_;
   std::vector<Held*> held_;
   Session* sessions_ = nullptr;
-  uint32_t connections_ = 0;
+  uint32_t session_count_ = 0;  // with tunnels
   uint32_t inbound_ = 0;
   uint64_t last_id_ = 0;
   bool draining_ = false;

@@ -35,13 +35,7 @@ void AcceptInbound(Environment& env, net::Socket socket, const net::Address& cli
         "it came to the proxy's own port; only what netfilter redirects is served there");
     return socket.CloseWithReset();
   }
-  if (!env.HasRoom()) {
-    env.report().OnOverload(
-        "connections",
-        absl::StrCat("refused a connection of ", client.ToString(), " to port ", original->port(),
-                     ": the limit of ", env.settings().max_connections, " connections is reached"));
-    return socket.CloseWithReset();
-  }
+  if (!env.HasRoomFor("a new inbound connection")) return socket.CloseWithReset();
   auto connection = std::make_unique<InboundConnection>(env, std::move(socket), client, *original);
   InboundConnection* started = connection.get();
   env.Adopt(std::move(connection));
@@ -55,7 +49,7 @@ InboundConnection::InboundConnection(Environment& env, net::Socket socket,
       application_address_(application),
       downstream_(env.dispatcher(), std::move(socket), std::make_unique<net::RawTransportSocket>(),
                   net::Connection::State::kConnected),
-      proxy_(static_cast<filter::TcpProxy::Owner&>(*this)),
+      proxy_(env.dispatcher(), static_cast<filter::TcpProxy::Owner&>(*this)),
       timer_(env.dispatcher().timers(), this,
              [](void* self) { static_cast<InboundConnection*>(self)->OnTimeout(); }),
       connect_timer_(env.dispatcher().timers(), this,
@@ -122,7 +116,8 @@ void InboundConnection::OnData(ByteStream& stream, buffer::Buffer& data, bool en
   }
   greeting_.Move(data);
   greeting_end_ = greeting_end_ || end;
-  if (greeting_.size() >= buffer::kHighWatermark && !greeting_timer_.armed()) {
+  if (greeting_.size() >= buffer::kHighWatermark && !greeting_stopped_) {
+    greeting_stopped_ = true;
     application_->ReadDisable(true);
   }
   if (state_ == State::kSniffing && seen_.empty() && !greeting_timer_.armed()) {
@@ -197,7 +192,7 @@ void InboundConnection::Splice(const spiffe::PeerSvid* peer) {
   proxy_.Start(downstream_, *application_);
   if (!seen_.empty() || seen_end_) proxy_.OnData(downstream_, seen_, seen_end_);
   if (!greeting_.empty() || greeting_end_) {
-    if (greeting_.size() >= buffer::kHighWatermark) application_->ReadDisable(false);
+    if (std::exchange(greeting_stopped_, false)) application_->ReadDisable(false);
     proxy_.OnData(*application_, greeting_, greeting_end_);
   }
 }
@@ -294,6 +289,7 @@ void InboundConnection::Reevaluate() {
     connect_timer_.Cancel();
     greeting_timer_.Cancel();
     greeting_.Clear();
+    greeting_stopped_ = greeting_end_ = false;
     if (!timer_.armed()) timer_.Arm(env_.settings().handshake_timeout);
   } else if (mode == MtlsMode::kDisable) {
     LetThrough();

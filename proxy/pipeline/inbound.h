@@ -74,6 +74,7 @@ class InboundConnection final : public Session,
   bool held_ = false;
   bool seen_end_ = false;
   bool greeting_end_ = false;
+  bool greeting_stopped_ = false;
 };
 
 }  // namespace countersign::pipeline

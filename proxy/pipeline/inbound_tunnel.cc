@@ -24,12 +24,7 @@ using http::h2::TunnelStream;
 using upstream::TunnelConnection;
 
 void AcceptTunnel(Environment& env, net::Socket socket, const net::Address& client) {
-  if (!env.HasRoom()) {
-    env.report().OnOverload(
-        "connections", absl::StrCat("refused a tunnel of ", client.ToString(), ": the limit of ",
-                                    env.settings().max_connections, " connections is reached"));
-    return socket.CloseWithReset();
-  }
+  if (!env.HasRoomFor("a new inbound tunnel")) return socket.CloseWithReset();
   auto tunnel = std::make_unique<InboundTunnel>(env, std::move(socket), client);
   InboundTunnel* started = tunnel.get();
   env.Adopt(std::move(tunnel));
@@ -130,12 +125,8 @@ void InboundTunnel::OnTunnelRequest(TunnelConnection& tunnel, std::unique_ptr<Tu
                   absl::StrCat("policy ", policy.policy, " disables mutual TLS on port ",
                                destination->port(), "; call it in plaintext"));
   }
-  if (!env_.HasRoom()) {
-    env_.report().OnOverload("connections",
-                             absl::StrCat("refused a connection of ", tunnel.peer()->id.ToString(),
-                                          " to ", destination->ToString(), ": the limit of ",
-                                          env_.settings().max_connections, " is reached"));
-    return stream->Refuse(503, "the sidecar's limit of connections is reached");
+  if (!env_.HasRoomFor("a new connection through a tunnel")) {
+    return stream->Refuse(503, "the sidecar's limit of connections or of memory is reached");
   }
   auto session = std::make_unique<InboundStream>(env_, std::move(stream), client_, *destination,
                                                  tunnel.peer());
@@ -198,7 +189,7 @@ InboundStream::InboundStream(Environment& env, std::unique_ptr<TunnelStream> str
       destination_(destination),
       peer_(std::move(peer)),
       stream_(std::move(stream)),
-      proxy_(static_cast<filter::TcpProxy::Owner&>(*this)),
+      proxy_(env.dispatcher(), static_cast<filter::TcpProxy::Owner&>(*this)),
       timer_(env.dispatcher().timers(), this,
              [](void* self) { static_cast<InboundStream*>(self)->OnTimeout(); }) {}
 

@@ -45,13 +45,7 @@ void AcceptOutbound(Environment& env, net::Socket socket, const net::Address& cl
     return RefuseAtOnce(env, socket, client, *original, CloseReason::kLoop,
                         "the destination is a port of this proxy itself");
   }
-  if (!env.HasRoom()) {
-    env.report().OnOverload(
-        "connections",
-        absl::StrCat("refused a connection of ", client.ToString(), " to ", original->ToString(),
-                     ": the limit of ", env.settings().max_connections, " connections is reached"));
-    return socket.CloseWithReset();
-  }
+  if (!env.HasRoomFor("a new outbound connection")) return socket.CloseWithReset();
   auto connection = std::make_unique<OutboundConnection>(env, std::move(socket), client, *original);
   OutboundConnection* started = connection.get();
   env.Adopt(std::move(connection));
@@ -65,7 +59,7 @@ OutboundConnection::OutboundConnection(Environment& env, net::Socket socket,
       destination_(destination),
       downstream_(env.dispatcher(), std::move(socket), std::make_unique<net::RawTransportSocket>(),
                   net::Connection::State::kConnected),
-      proxy_(static_cast<filter::TcpProxy::Owner&>(*this)),
+      proxy_(env.dispatcher(), static_cast<filter::TcpProxy::Owner&>(*this)),
       timer_(env.dispatcher().timers(), this,
              [](void* self) { static_cast<OutboundConnection*>(self)->OnTimeout(); }) {
   downstream_.SetHandler(this);
@@ -325,11 +319,18 @@ void OutboundConnection::OnProxyDone(CloseReason reason, bool by_upstream) {
 }
 
 void OutboundConnection::Reevaluate() {
+  if (state_ != State::kOpen) return;
   // Tunnels are the pool's to close; a TLS connection of its own is closed here.
-  if (state_ == State::kOpen && tls_ != nullptr && env_.Denied(*peer_)) {
+  if (tls_ != nullptr && env_.Denied(*peer_)) {
     upstream_->Reset();
-    Refuse(CloseReason::kDenied,
-           absl::StrCat("the identity ", peer_->id.ToString(), " or its certificate was revoked"));
+    return Refuse(CloseReason::kDenied, absl::StrCat("the identity ", peer_->id.ToString(),
+                                                     " or its certificate was revoked"));
+  }
+  const config::OutboundPolicy& policy = env_.config()->outbound;
+  if (host_ == nullptr && policy.mode == config::OutboundPolicy::Mode::kRegistryOnly) {
+    upstream_->Reset();
+    Refuse(CloseReason::kUnknownDestination,
+           absl::StrCat(policy.name, " has become REGISTRY_ONLY, and it is not in the registry"));
   }
 }
 

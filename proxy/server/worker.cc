@@ -1,5 +1,6 @@
 #include "proxy/server/worker.h"
 
+#include <malloc.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -23,6 +24,7 @@ namespace {
 
 // How often a worker without work gives memory back.
 constexpr std::chrono::seconds kTrimInterval{10};
+constexpr size_t kIdleBytes = 2 * buffer::kBlockBytes;
 
 pipeline::Settings SettingsOf(const WorkerOptions& options) {
   pipeline::Settings settings;
@@ -111,11 +113,8 @@ class Worker::Loop final : private listener::AcceptSocket::Handler {
           dispatcher_, std::move(bound.socket), bound.address,
           static_cast<listener::AcceptSocket::Handler&>(*this));
     }
-    event::Timer trim(dispatcher_.timers(), this, [](void* self) {
-      buffer::BlockPool::ForThisThread().Trim();
-      Loop* loop = static_cast<Loop*>(self);
-      loop->trim_->Arm(kTrimInterval);
-    });
+    event::Timer trim(dispatcher_.timers(), this,
+                      [](void* self) { static_cast<Loop*>(self)->GiveMemoryBack(); });
     trim_ = &trim;
     trim.Arm(kTrimInterval);
     dispatcher_.Run();
@@ -123,6 +122,14 @@ class Worker::Loop final : private listener::AcceptSocket::Handler {
     for (Bound& bound : bound_) bound.listener.reset();
     env_.reset();
     dispatcher_.RunTurn(false);  // what was deferred dies on this thread
+  }
+
+  // After a burst, blocks go back to malloc and free pages to the system. A worker that is busy
+  // keeps them: it would only take them again.
+  void GiveMemoryBack() {
+    buffer::BlockPool& pool = buffer::BlockPool::ForThisThread();
+    if (pool.bytes_in_use() <= kIdleBytes && pool.Trim() > kIdleBytes) (void)malloc_trim(0);
+    trim_->Arm(kTrimInterval);
   }
 
   void OnAccept(listener::AcceptSocket& listener, net::Socket socket,
