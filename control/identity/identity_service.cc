@@ -31,6 +31,7 @@ using Metrics = stats::IdentityMetrics;
 
 constexpr absl::Duration kTick = absl::Milliseconds(100);
 constexpr int kTicksPerSweep = 10;
+constexpr int kMaxInline = 2;
 
 // A view of the trust in the form that goes to proxies; made once a change, shared by all streams.
 struct TrustMessages {
@@ -131,6 +132,13 @@ class IdentityService::Handler final
 
   const Options& options() const { return options_; }
   WorkQueue& work() { return work_; }
+  // Whether one more of gRPC's threads may sign.
+  bool EnterInline() {
+    if (inline_.fetch_add(1) < kMaxInline) return true;
+    inline_.fetch_sub(1);
+    return false;
+  }
+  void LeaveInline() { inline_.fetch_sub(1); }
 
  private:
   std::vector<std::shared_ptr<Stream>> Streams() const {
@@ -146,6 +154,7 @@ class IdentityService::Handler final
   absl::flat_hash_set<std::shared_ptr<Stream>> streams_ ABSL_GUARDED_BY(mutex_);
   absl::Time renewals_until_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::atomic<int> inline_{0};
   WorkQueue work_;
   std::thread ticker_;
 };
@@ -182,6 +191,10 @@ class IdentityService::Stream final
  private:
   bool attested() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !svid_.id.empty(); }
 
+  // Handles a message or the end of them. A request that this thread is to answer itself, once it
+  // has let go of the mutex, comes back in `inline_request`.
+  void TakeRequest(bool ok, absl::Time arrived_at, std::shared_ptr<IdentityRequest>& inline_request)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Acknowledge(uint64_t version) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Answer(const IdentityRequest& request, absl::Time arrived_at);
   void Refuse(const std::string& request_id, const Refused& refused)
@@ -217,7 +230,18 @@ class IdentityService::Stream final
 
 void IdentityService::Stream::OnReadDone(bool ok) {
   const absl::Time arrived_at = absl::Now();
-  absl::MutexLock lock(&mutex_);
+  std::shared_ptr<IdentityRequest> inline_request;
+  {
+    absl::MutexLock lock(&mutex_);
+    TakeRequest(ok, arrived_at, inline_request);
+  }
+  if (inline_request == nullptr) return;
+  Answer(*inline_request, arrived_at);
+  handler_.LeaveInline();
+}
+
+void IdentityService::Stream::TakeRequest(bool ok, absl::Time arrived_at,
+                                          std::shared_ptr<IdentityRequest>& inline_request) {
   if (ended_ || end_after_write_) return;
   // The proxy has closed its side: it wants nothing more.
   if (!ok) return End(grpc::Status::OK);
@@ -243,6 +267,12 @@ void IdentityService::Stream::OnReadDone(bool ok) {
   // No further read is started until this request is answered: that is the flow control.
   auto request = std::make_shared<IdentityRequest>();
   request->Swap(&incoming_);
+  // A renewal is a signature and waits for nothing: while few are under way it is done here, which
+  // saves waking a thread. Beyond that, and for whatever may touch the disk, there is the queue.
+  if (priority == Priority::kRenewal && handler_.EnterInline()) {
+    inline_request = std::move(request);
+    return;
+  }
   const bool taken = handler_.work().Submit(
       priority,
       [self = shared_from_this(), request, arrived_at] { self->Answer(*request, arrived_at); });

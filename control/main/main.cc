@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "control/attest/join_token_store.h"
 #include "control/identity/deny_list_file.h"
@@ -125,6 +126,8 @@ int Serve(const server::Server::Options& options) {
 
 int Main(int argc, char** argv) {
   HardenProcess();
+  // Debian's abseil looks for lock cycles at every lock; gRPC locks a great deal.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   CLI::App app("Countersign's control plane: certificate authority, identities, configuration");
   app.require_subcommand(0, 1);
   server::Server::Options options;
