@@ -258,6 +258,10 @@ void HttpServer::OnRequest(uint64_t connection, const Request& request) {
     done(Response::Text(403, "The Host header must be localhost or a loopback address.\n"));
     return;
   }
+  if (options_.loopback_only && request.cross_site) {
+    done(Response::Text(403, "Other sites' pages may not ask here.\n"));
+    return;
+  }
   handler_(request, std::move(done));
 }
 

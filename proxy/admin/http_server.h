@@ -16,8 +16,9 @@
 namespace countersign::admin {
 
 struct HttpServerOptions {
-  // Refuses to listen elsewhere than on loopback, and any Host header that is not a loopback name:
-  // a page in somebody's browser must not reach us through a DNS name that it controls.
+  // Refuses to listen elsewhere than on loopback, any Host header that is not a loopback name (a
+  // page in somebody's browser must not reach us through a DNS name that it controls), and whatever
+  // a browser marks as another site's request.
   bool loopback_only = false;
   size_t max_connections = 32;
   std::chrono::milliseconds request_timeout{5'000};

@@ -135,6 +135,11 @@ TEST_F(HttpServerTest, AdminRefusesForeignHostsAndAddresses) {
   EXPECT_THAT(Ask(Get("/x", "rebound.example.com")), HasSubstr("403 Forbidden"));
   EXPECT_THAT(Ask(Get("/x", "localhost.evil.com")), HasSubstr("403 Forbidden"));
   EXPECT_THAT(Ask(Get("/x", "10.0.0.1")), HasSubstr("403 Forbidden"));
+  EXPECT_THAT(Ask("POST /logging?level=off HTTP/1.1\r\nHost: localhost\r\n"
+                  "Origin: https://evil.example\r\n\r\n"),
+              HasSubstr("403 Forbidden"));
+  EXPECT_THAT(Ask("GET /x HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: cross-site\r\n\r\n"),
+              HasSubstr("403 Forbidden"));
   EXPECT_THAT(std::string(server_->Listen(*net::Address::Parse("0.0.0.0:0")).message()),
               HasSubstr("loopback alone"));
 }

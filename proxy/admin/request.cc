@@ -144,6 +144,9 @@ ParseResult ParseRequest(absl::string_view bytes, Request* request, Response* er
       }
       host_seen = true;
       request->host = absl::AsciiStrToLower(host);
+    } else if (name == "origin" ||
+               (name == "sec-fetch-site" && value != "same-origin" && value != "none")) {
+      request->cross_site = true;
     } else if (name == "transfer-encoding" || (name == "content-length" && value != "0")) {
       return Refuse(413, "Requests have no body here; parameters stand in the query.", error);
     }

@@ -22,6 +22,8 @@ struct Request {
   std::string path;    // begins with `/`, percent-decoding is not done: no page needs it
   absl::flat_hash_map<std::string, std::string> query;
   std::string host;  // the Host header without its port
+  // A browser says that another site's page makes it ask.
+  bool cross_site = false;
 };
 
 struct Response {

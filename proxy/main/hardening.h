@@ -19,6 +19,9 @@ void RaiseDescriptorLimit();
 // pod.
 void SetUpAllocator();
 
+// gRPC reads its settings from the environment, once; before any thread exists.
+void SetUpControlStreams();
+
 }  // namespace countersign::main
 
 #endif  // COUNTERSIGN_PROXY_MAIN_HARDENING_H_

@@ -28,6 +28,7 @@ int main(int argc, char** argv) {
   }
   program::RaiseDescriptorLimit();
   program::SetUpAllocator();
+  program::SetUpControlStreams();
   program::SetUpSignals();
   program::SetUpLogging(settings->log_level, settings->log_json);
   countersign::server::Server server(std::move(settings->server));
