@@ -1,0 +1,135 @@
+#include "proxy/upstream/destination_table.h"
+
+#include <map>
+#include <string>
+
+#include "gtest/gtest.h"
+
+namespace countersign::upstream {
+namespace {
+
+using config::Destination;
+using std::chrono::seconds;
+
+class CountingDiscovery : public config::Discovery {
+ public:
+  void Subscribe(const net::Address& address) override { ++subscribed[address.ToString()]; }
+  void Touch(const net::Address& address) override { ++touched[address.ToString()]; }
+  std::map<std::string, int> subscribed;
+  std::map<std::string, int> touched;
+};
+
+struct CountingWaiter : DestinationTable::Waiter {
+  void OnDestinationKnown() override { ++calls; }
+  int calls = 0;
+};
+
+net::Address At(const std::string& text) { return *net::Address::Parse(text); }
+
+std::shared_ptr<const Destination> ClusterOf(const std::vector<std::string>& addresses) {
+  auto cluster = std::make_shared<config::Cluster>();
+  for (const std::string& address : addresses) {
+    config::Endpoint endpoint;
+    endpoint.address = At(address);
+    cluster->endpoints.push_back(endpoint);
+  }
+  auto destination = std::make_shared<Destination>();
+  destination->kind = Destination::Kind::kCluster;
+  destination->cluster = cluster;
+  return destination;
+}
+
+class DestinationTableTest : public ::testing::Test {
+ protected:
+  CountingDiscovery discovery_;
+  DestinationTable table_{discovery_};
+  event::Instant now_{std::chrono::hours(1)};
+  const net::Address service_ = At("10.96.0.1:80");
+};
+
+TEST_F(DestinationTableTest, SubscribesOnceAndTouchesNowAndThen) {
+  for (int i = 0; i < 5; ++i) table_.Find(service_, now_);
+  EXPECT_EQ(discovery_.subscribed["10.96.0.1:80"], 1);
+  EXPECT_EQ(discovery_.touched["10.96.0.1:80"], 0);
+  table_.Find(service_, now_ + seconds(10));
+  table_.Find(service_, now_ + seconds(11));
+  EXPECT_EQ(discovery_.touched["10.96.0.1:80"], 1);
+}
+
+TEST_F(DestinationTableTest, AnAnswerWakesWhoWaits) {
+  CountingWaiter one, two;
+  table_.Wait(*table_.Find(service_, now_), one);
+  table_.Wait(*table_.Find(service_, now_), two);
+  two.Cancel();
+  table_.OnDestination(service_, ClusterOf({"10.0.0.1:80"}));
+  EXPECT_EQ(one.calls, 1);
+  EXPECT_EQ(two.calls, 0);
+  EXPECT_FALSE(one.waiting());
+}
+
+TEST_F(DestinationTableTest, ADroppedSubscriptionIsAskedForAgain) {
+  table_.Find(service_, now_);
+  table_.OnDestination(service_, ClusterOf({"10.0.0.1:80"}));
+  table_.OnDestination(service_, nullptr);
+  EXPECT_EQ(table_.size(), 0);
+  EXPECT_EQ(table_.Find(service_, now_)->destination, nullptr);
+  EXPECT_EQ(discovery_.subscribed["10.96.0.1:80"], 2);
+}
+
+TEST_F(DestinationTableTest, QuestionsWithoutAnswerAreBounded) {
+  int taken = 0;
+  for (int i = 0; i < 5000; ++i) {
+    const net::Address address(
+        net::IpAddress::V4({10, 1, static_cast<uint8_t>(i >> 8), static_cast<uint8_t>(i)}), 80);
+    if (table_.Find(address, now_) != nullptr) ++taken;
+  }
+  EXPECT_EQ(taken, 1024);
+}
+
+TEST_F(DestinationTableTest, FewerConnectionsWin) {
+  table_.OnDestination(service_, ClusterOf({"10.0.0.1:80", "10.0.0.2:80"}));
+  DestinationTable::Entry& entry = *table_.Find(service_, now_);
+  DestinationTable::Acquire(*entry.hosts[0]);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(table_.Pick(entry, {}, now_), entry.hosts[1].get());
+  DestinationTable::Release(entry.hosts[0].get());
+}
+
+TEST_F(DestinationTableTest, WhatFailedComesLastAndWhatWasTriedNeverAgain) {
+  table_.OnDestination(service_, ClusterOf({"10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"}));
+  DestinationTable::Entry& entry = *table_.Find(service_, now_);
+  entry.hosts[0]->failed_until = now_ + seconds(5);
+  for (int i = 0; i < 50; ++i) EXPECT_NE(table_.Pick(entry, {}, now_), entry.hosts[0].get());
+  const std::vector<const Host*> tried = {entry.hosts[1].get(), entry.hosts[2].get()};
+  EXPECT_EQ(table_.Pick(entry, tried, now_), entry.hosts[0].get());
+  const std::vector<const Host*> all = {entry.hosts[0].get(), entry.hosts[1].get(),
+                                        entry.hosts[2].get()};
+  EXPECT_EQ(table_.Pick(entry, all, now_), nullptr);
+}
+
+TEST_F(DestinationTableTest, LoadSpreadsOverAll) {
+  table_.OnDestination(service_, ClusterOf({"10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"}));
+  DestinationTable::Entry& entry = *table_.Find(service_, now_);
+  std::vector<Host*> held;
+  for (int i = 0; i < 300; ++i) {
+    held.push_back(table_.Pick(entry, {}, now_));
+    DestinationTable::Acquire(*held.back());
+  }
+  for (const auto& host : entry.hosts) EXPECT_NEAR(host->active, 100, 25);
+  for (Host* host : held) DestinationTable::Release(host);
+}
+
+TEST_F(DestinationTableTest, ARemovedHostLivesAsLongAsItsConnections) {
+  table_.OnDestination(service_, ClusterOf({"10.0.0.1:80", "10.0.0.2:80"}));
+  DestinationTable::Entry* entry = table_.Find(service_, now_);
+  Host* kept = entry->hosts[0].get();
+  Host* removed = entry->hosts[1].get();
+  DestinationTable::Acquire(*removed);
+  table_.OnDestination(service_, ClusterOf({"10.0.0.1:80"}));
+  EXPECT_EQ(entry->hosts.size(), 1);
+  EXPECT_EQ(entry->hosts[0].get(), kept);  // with what is known of it
+  EXPECT_TRUE(removed->removed);
+  DestinationTable::Release(removed);  // frees it
+}
+
+}  // namespace
+}  // namespace countersign::upstream
