@@ -19,6 +19,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "api/identity/v1/identity.grpc.pb.h"
 #include "api/spiffe/testing/test_authority.h"
 #include "control/ca/testing/test_csr.h"
 
@@ -170,6 +171,12 @@ std::string ControlProcess::Get(const std::string& path) const {
   return answer;
 }
 
+struct IdentityProbe::Call {
+  std::unique_ptr<identity::v1::IdentityService::Stub> stub;
+  grpc::ClientContext context;
+  std::unique_ptr<grpc::ClientReaderWriter<Request, Response>> stream;
+};
+
 IdentityProbe::IdentityProbe(const std::string& address, const std::string& trust_bundle_pem,
                              const std::string& chain_pem, const std::string& key_pem) {
   grpc::SslCredentialsOptions options;
@@ -182,15 +189,15 @@ IdentityProbe::IdentityProbe(const std::string& address, const std::string& trus
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   arguments.SetMaxSendMessageSize(-1);
-  stub_ = countersign::identity::v1::IdentityService::NewStub(
+  call_ = std::make_unique<Call>();
+  call_->stub = identity::v1::IdentityService::NewStub(
       grpc::CreateCustomChannel(address, grpc::SslCredentials(options), arguments));
-  context_ = std::make_unique<grpc::ClientContext>();
-  stream_ = stub_->StreamIdentity(context_.get());
+  call_->stream = call_->stub->StreamIdentity(&call_->context);
 }
 
 IdentityProbe::~IdentityProbe() {
-  if (stream_ == nullptr) return;
-  context_->TryCancel();
+  if (call_->stream == nullptr) return;
+  call_->context.TryCancel();
   Finish();
 }
 
@@ -215,17 +222,17 @@ IdentityProbe::Request IdentityProbe::WithSvid() {
   return request;
 }
 
-bool IdentityProbe::Write(const Request& request) { return stream_->Write(request); }
+bool IdentityProbe::Write(const Request& request) { return call_->stream->Write(request); }
 
 bool IdentityProbe::Read(Response* response, absl::Duration timeout) {
   // The stream's read has no deadline of its own; when time is up the whole stream is cancelled.
   std::promise<void> done;
   std::thread watchdog([&, future = done.get_future()] {
     if (future.wait_for(absl::ToChronoMilliseconds(timeout)) == std::future_status::timeout) {
-      context_->TryCancel();
+      call_->context.TryCancel();
     }
   });
-  const bool read = stream_->Read(response);
+  const bool read = call_->stream->Read(response);
   done.set_value();
   watchdog.join();
   return read;
@@ -238,12 +245,12 @@ IdentityProbe::Response IdentityProbe::Ask(const Request& request) {
 }
 
 grpc::Status IdentityProbe::Finish() {
-  stream_->WritesDone();
+  call_->stream->WritesDone();
   Response ignored;
   while (Read(&ignored, absl::Seconds(10))) {
   }
-  const grpc::Status status = stream_->Finish();
-  stream_ = nullptr;
+  const grpc::Status status = call_->stream->Finish();
+  call_->stream = nullptr;
   return status;
 }
 

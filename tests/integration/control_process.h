@@ -6,10 +6,15 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/time/time.h"
-#include "api/identity/v1/identity.grpc.pb.h"
+#include "api/identity/v1/identity.pb.h"
 #include "api/spiffe/openssl_ptr.h"
+
+namespace grpc {
+class Status;
+}  // namespace grpc
 
 namespace countersign::testing {
 
@@ -83,11 +88,9 @@ class IdentityProbe {
   std::string key_pem() const;
 
  private:
-  using Stub = countersign::identity::v1::IdentityService::Stub;
+  struct Call;
 
-  std::unique_ptr<Stub> stub_;
-  std::unique_ptr<grpc::ClientContext> context_;
-  std::unique_ptr<grpc::ClientReaderWriter<Request, Response>> stream_;
+  std::unique_ptr<Call> call_;
   spiffe::EvpPkeyPtr key_;
 };
 
