@@ -127,6 +127,7 @@ absl::Status Server::Parts::StartMetrics() {
 absl::Status Server::Parts::AwaitModel(int stop_fd) {
   registry::FileRegistry::Options folder;
   folder.directory = options_.config_dir;
+  folder.last_good_directory = options_.state_dir + "/config";
   registry_ = std::make_unique<registry::FileRegistry>(std::move(folder), *metrics_);
   registry_->Subscribe([this](std::shared_ptr<const registry::Model> model) {
     if (serving_) OnModel(*model);
