@@ -89,7 +89,7 @@ inline net::Address Local(int port) {
 }
 
 inline int Dial(const net::Address& address) {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  const int fd = socket(address.family(), SOCK_STREAM, 0);
   sockaddr_storage storage;
   const socklen_t length = address.ToSockaddr(&storage);
   timeval timeout{5, 0};

@@ -311,6 +311,102 @@ TEST(WorkerTest, ServesManyConnectionsAtOnce) {
                          "countersign_connections_active{direction=\"inbound\"} 0"));
 }
 
+TEST(WorkerTest, TheNewestIsRefusedBeyondTheLimit) {
+  Application application(Echo);
+  TableDiscovery discovery;
+  stats::Registry stats;
+  WorkerOptions options;
+  const net::Address front = Local(FreePort());
+  options.forwards = {{front, application.address()}};
+  options.max_connections = 2;
+  Worker worker(options, discovery, stats);
+  discovery.set_sink(&worker);
+  auto unknown = std::make_shared<Destination>();
+  discovery.Set(application.address(), unknown);
+  ASSERT_TRUE(worker.Start().ok());
+  auto config = std::make_shared<config::ProxyConfig>();
+  config->outbound.mode = config::OutboundPolicy::Mode::kAllowAny;
+  worker.OnProxyConfig(config);
+  const int one = Dial(front), two = Dial(front);
+  ASSERT_TRUE(WriteAll(one, "1"));
+  ASSERT_TRUE(WriteAll(two, "2"));
+  EXPECT_EQ(ReadAll(one, 1), "1");
+  EXPECT_EQ(ReadAll(two, 1), "2");
+  const int three = Dial(front);
+  EXPECT_EQ(ReadAll(three), "<" + std::to_string(ECONNRESET) + ">");
+  close(three);
+  close(two);
+  EXPECT_TRUE(Eventually([&] { return stats.Serialize(); },
+                         "countersign_connections_active{direction=\"outbound\"} 1"));
+  const int four = Dial(front);
+  ASSERT_TRUE(WriteAll(four, "4"));
+  EXPECT_EQ(ReadAll(four, 1), "4");
+  close(four);
+  // Passthrough ends when policy stops allowing it.
+  worker.OnProxyConfig(ConfigOf(MtlsMode::kStrict));
+  EXPECT_EQ(ReadAll(one), "<" + std::to_string(ECONNRESET) + ">");
+  close(one);
+  EXPECT_NE(stats.Serialize().find("countersign_overload_total{limit=\"connections\"} 1"),
+            std::string::npos);
+}
+
+TEST(WorkerTest, AHostThatDoesNotAnswerIsPassedOver) {
+  Application application(Echo);
+  Pair pair(application.address());
+  auto destination =
+      std::make_shared<Destination>(*Hbone(application.address(), Local(FreePort())));
+  auto cluster = std::make_shared<config::Cluster>(*destination->cluster);
+  cluster->endpoints.push_back(Hbone(application.address(), pair.tunnel())->cluster->endpoints[0]);
+  destination->cluster = cluster;
+  pair.discovery().Set(application.address(), destination);
+  pair.Ready();
+  for (int i = 0; i < 10; ++i) {
+    const int fd = pair.Connect();
+    ASSERT_TRUE(WriteAll(fd, "x"));
+    EXPECT_EQ(ReadAll(fd, 1), "x");
+    close(fd);
+  }
+}
+
+TEST(WorkerTest, ServesIpv6) {
+  Application application(Echo);
+  TableDiscovery discovery;
+  stats::Registry stats;
+  WorkerOptions options;
+  const net::Address front = *net::Address::Parse("[::1]:" + std::to_string(FreePort()));
+  options.forwards = {{front, application.address()}};
+  Worker worker(options, discovery, stats);
+  discovery.set_sink(&worker);
+  discovery.Set(application.address(), std::make_shared<Destination>());
+  ASSERT_TRUE(worker.Start().ok());
+  auto config = std::make_shared<config::ProxyConfig>();
+  config->outbound.mode = config::OutboundPolicy::Mode::kAllowAny;
+  worker.OnProxyConfig(config);
+  const int fd = Dial(front);
+  ASSERT_TRUE(WriteAll(fd, "six"));
+  EXPECT_EQ(ReadAll(fd, 3), "six");
+  close(fd);
+}
+
+TEST(WorkerTest, AnAnswerBeforeAResetArrives) {
+  Application application([](int fd) {
+    ReadAll(fd, 1);
+    WriteAll(fd, "413 too large");
+    ResetOnClose(fd);
+  });
+  Pair pair(application.address());
+  pair.Ready();
+  int whole = 0;
+  for (int i = 0; i < 20; ++i) {
+    const int fd = pair.Connect();
+    ASSERT_TRUE(WriteAll(fd, "x"));
+    // TCP itself may drop the answer on either hop; what must not happen is that it never arrives.
+    if (ReadAll(fd).find("413 too large") == 0) ++whole;
+    close(fd);
+  }
+  EXPECT_GT(whole, 0);
+}
+
 TEST(WorkerTest, DrainLetsWhatRunsFinish) {
   Application application(Echo);
   Pair pair(application.address());
