@@ -28,7 +28,7 @@ constexpr std::chrono::milliseconds kDrainPoll{250};
 constexpr std::chrono::milliseconds kHousekeeping{5'000};
 // Set-up (start, a new certificate and what is opened with it) is over after this time, and it is
 // not worth cleaning up after it more often than this.
-constexpr std::chrono::milliseconds kSetUpTime{5'000};
+constexpr std::chrono::milliseconds kSetUpTime{700};
 constexpr std::chrono::milliseconds kTextDropInterval{60'000};
 constexpr size_t kDefaultConnectionLimit = 1000;
 constexpr size_t kMaxConnectionLimit = 100'000;
@@ -87,7 +87,9 @@ Server::Server(Options options)
       drain_timer_(dispatcher_.timers(), this,
                    [](void* self) { static_cast<Server*>(self)->OnDrainTimer(); }),
       housekeeping_timer_(dispatcher_.timers(), this,
-                          [](void* self) { static_cast<Server*>(self)->OnHousekeeping(); }) {}
+                          [](void* self) { static_cast<Server*>(self)->OnHousekeeping(); }),
+      set_up_timer_(dispatcher_.timers(), this,
+                    [](void* self) { static_cast<Server*>(self)->OnSetUpOver(); }) {}
 
 Server::~Server() {
   for (const std::unique_ptr<Worker>& worker : workers_) {
@@ -259,17 +261,19 @@ void Server::OnDrainTimer() {
 }
 
 void Server::OnSecret(std::shared_ptr<const identity::SecretSnapshot>) {
-  if (drop_text_at_ == event::Instant::max()) {
-    drop_text_at_ = std::max(dispatcher_.now() + kSetUpTime, text_dropped_at_ + kTextDropInterval);
-  }
+  if (set_up_timer_.armed()) return;
+  const event::Instant due =
+      std::max(dispatcher_.now() + kSetUpTime, text_dropped_at_ + kTextDropInterval);
+  set_up_timer_.Arm(std::chrono::ceil<std::chrono::milliseconds>(due - dispatcher_.now()));
+}
+
+void Server::OnSetUpOver() {
+  text_dropped_at_ = dispatcher_.now();
+  DropSetUpText();
+  TrimHeap();
 }
 
 void Server::OnHousekeeping() {
-  if (dispatcher_.now() >= drop_text_at_) {
-    drop_text_at_ = event::Instant::max();
-    text_dropped_at_ = dispatcher_.now();
-    DropSetUpText();
-  }
   TrimHeap();
   housekeeping_timer_.Arm(kHousekeeping);
 }

@@ -49,6 +49,7 @@ class Server final : private identity::SecretSink {
   void OnDrainTimer();
   void OnSecret(std::shared_ptr<const identity::SecretSnapshot> secret) override;
   void OnHousekeeping();
+  void OnSetUpOver();
 
   std::vector<std::string> NotReadyReasons() const;
   void HandleAdmin(const admin::Request& request, admin::HttpServer::Done done);
@@ -81,8 +82,8 @@ class Server final : private identity::SecretSink {
   event::Instant drain_deadline_;
   event::Timer drain_timer_;
   event::Timer housekeeping_timer_;
-  // When to drop program text that only set-up has touched; max(): nothing is due.
-  event::Instant drop_text_at_ = event::Instant::max();
+  // Armed while program text that only set-up has touched waits to be dropped.
+  event::Timer set_up_timer_;
   event::Instant text_dropped_at_{};
 };
 
