@@ -3,6 +3,9 @@
 #define COUNTERSIGN_CONTROL_ATTEST_ATTESTOR_H_
 
 #include <optional>
+#include <span>
+#include <string>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -22,6 +25,13 @@ struct Evidence {
   absl::Time now;
 };
 
+// What evidence proves.
+struct Attested {
+  spiffe::SpiffeId id;
+  // Names evidence that is good for one use, for Consume(); empty otherwise.
+  std::string receipt;
+};
+
 // Thread-safe; may block on the disk. Lives as long as the server.
 class Attestor {
  public:
@@ -31,12 +41,15 @@ class Attestor {
 
   // The identity that the evidence proves. Uses nothing up, so that a request which is refused for
   // another reason can be mended and tried again.
-  virtual countersign::identity::OrRefused<spiffe::SpiffeId> Attest(const Evidence& evidence) = 0;
+  virtual countersign::identity::OrRefused<Attested> Attest(const Evidence& evidence) = 0;
 
-  // Called once the request is found good, before anything is signed. Evidence that is good for one
-  // use is used up here, durably; whoever comes second is refused.
-  virtual std::optional<countersign::identity::Refused> Consume(const Evidence& evidence) {
-    return std::nullopt;
+  // Called with Attest's receipts once their requests are found good, before anything is signed.
+  // Evidence that is good for one use is used up here, and is so on disk when this returns, with
+  // one wait for all of them; whoever comes second is refused. One result a receipt, in their
+  // order.
+  virtual std::vector<std::optional<countersign::identity::Refused>> Consume(
+      std::span<const std::string> receipts) {
+    return std::vector<std::optional<countersign::identity::Refused>>(receipts.size());
   }
 };
 

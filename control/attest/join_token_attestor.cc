@@ -1,5 +1,7 @@
 #include "control/attest/join_token_attestor.h"
 
+#include <spdlog/spdlog.h>
+
 namespace countersign::control::attest {
 namespace {
 
@@ -22,6 +24,7 @@ Refused ToRefused(const absl::Status& status) {
     case absl::StatusCode::kDeadlineExceeded:
       return {Refusal::TOKEN_EXPIRED, std::string(status.message()) + kMakeAnother};
     default:
+      spdlog::error("join token: {}", std::string(status.message()));
       return {Refusal::INTERNAL, "the control plane cannot read its join tokens; its log says why",
               absl::Seconds(10)};
   }
@@ -29,18 +32,21 @@ Refused ToRefused(const absl::Status& status) {
 
 }  // namespace
 
-countersign::identity::OrRefused<spiffe::SpiffeId> JoinTokenAttestor::Attest(
-    const Evidence& evidence) {
-  absl::StatusOr<spiffe::SpiffeId> id =
+countersign::identity::OrRefused<Attested> JoinTokenAttestor::Attest(const Evidence& evidence) {
+  absl::StatusOr<JoinTokenStore::Unused> unused =
       store_.Look(evidence.attestation.join_token(), evidence.now);
-  if (!id.ok()) return ToRefused(id.status());
-  return *std::move(id);
+  if (!unused.ok()) return ToRefused(unused.status());
+  return Attested{std::move(unused->id), std::move(unused->name)};
 }
 
-std::optional<countersign::identity::Refused> JoinTokenAttestor::Consume(const Evidence& evidence) {
-  const absl::Status status = store_.Consume(evidence.attestation.join_token(), evidence.now);
-  if (!status.ok()) return ToRefused(status);
-  return std::nullopt;
+std::vector<std::optional<Refused>> JoinTokenAttestor::Consume(
+    std::span<const std::string> receipts) {
+  std::vector<std::optional<Refused>> results(receipts.size());
+  const std::vector<absl::Status> statuses = store_.Consume(receipts);
+  for (size_t i = 0; i < receipts.size(); ++i) {
+    if (!statuses[i].ok()) results[i] = ToRefused(statuses[i]);
+  }
+  return results;
 }
 
 }  // namespace countersign::control::attest

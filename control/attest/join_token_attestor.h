@@ -15,8 +15,9 @@ class JoinTokenAttestor : public Attestor {
   countersign::identity::v1::Attestation::KindCase kind() const override {
     return countersign::identity::v1::Attestation::kJoinToken;
   }
-  countersign::identity::OrRefused<spiffe::SpiffeId> Attest(const Evidence& evidence) override;
-  std::optional<countersign::identity::Refused> Consume(const Evidence& evidence) override;
+  countersign::identity::OrRefused<Attested> Attest(const Evidence& evidence) override;
+  std::vector<std::optional<countersign::identity::Refused>> Consume(
+      std::span<const std::string> receipts) override;
 
  private:
   JoinTokenStore& store_;

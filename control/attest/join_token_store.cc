@@ -85,9 +85,9 @@ absl::StatusOr<std::string> JoinTokenStore::Create(const spiffe::SpiffeId& id,
   return token;
 }
 
-absl::StatusOr<spiffe::SpiffeId> JoinTokenStore::Look(absl::string_view token,
-                                                      absl::Time now) const {
-  const std::string name = FileName(token);
+absl::StatusOr<JoinTokenStore::Unused> JoinTokenStore::Look(absl::string_view token,
+                                                            absl::Time now) const {
+  std::string name = FileName(token);
   absl::StatusOr<Record> record = ReadRecord(absl::StrCat(dir_, "/", name));
   if (absl::IsNotFound(record.status())) {
     if (Exists(absl::StrCat(dir_, "/used/", name))) {
@@ -100,23 +100,29 @@ absl::StatusOr<spiffe::SpiffeId> JoinTokenStore::Look(absl::string_view token,
     return absl::DeadlineExceededError(
         absl::StrCat("the join token expired at ", absl::FormatTime(record->expires_at)));
   }
-  return std::move(record->id);
+  return Unused{std::move(record->id), std::move(name)};
 }
 
-absl::Status JoinTokenStore::Consume(absl::string_view token, absl::Time now) {
-  const absl::Status status = Look(token, now).status();
-  if (!status.ok()) return status;
-  const std::string name = FileName(token);
-  if (std::rename(absl::StrCat(dir_, "/", name).c_str(),
-                  absl::StrCat(dir_, "/used/", name).c_str()) != 0) {
-    if (errno == ENOENT) return absl::AlreadyExistsError("the join token has been used");
-    return absl::InternalError(
-        absl::StrCat("cannot mark a join token as used in ", dir_, ": ", std::strerror(errno)));
+std::vector<absl::Status> JoinTokenStore::Consume(std::span<const std::string> names) {
+  std::vector<absl::Status> statuses(names.size());
+  bool renamed = false;
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (std::rename(absl::StrCat(dir_, "/", names[i]).c_str(),
+                    absl::StrCat(dir_, "/used/", names[i]).c_str()) == 0) {
+      renamed = true;
+    } else if (errno == ENOENT) {
+      statuses[i] = absl::AlreadyExistsError("the join token has been used");
+    } else {
+      statuses[i] = absl::InternalError(
+          absl::StrCat("cannot mark a join token as used in ", dir_, ": ", std::strerror(errno)));
+    }
   }
-  // The new name first: between the two the token would otherwise be in neither folder.
-  absl::Status synced = state::SyncDir(dir_ + "/used");
-  if (synced.ok()) synced = state::SyncDir(dir_);
-  return synced;
+  if (!renamed) return statuses;
+  const absl::Status synced = state::SyncDir(dir_);
+  if (synced.ok()) return statuses;
+  // Whether they stay used is unknown: nobody gets anything for them.
+  for (absl::Status& status : statuses) status.Update(synced);
+  return statuses;
 }
 
 int JoinTokenStore::Purge(absl::Time now) {

@@ -3,8 +3,11 @@
 #define COUNTERSIGN_CONTROL_ATTEST_JOIN_TOKEN_STORE_H_
 
 #include <memory>
+#include <span>
 #include <string>
+#include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -17,6 +20,13 @@ namespace countersign::control::attest {
 // the number of threads, processes and crashes. Processes share the folder: `token create` works
 // beside a running server, which looks a token up when it is presented.
 //
+// What makes a token single-use is that its name is gone from `tokens/`, so that is what is synced,
+// once for all that are used up together, before anybody is answered. A crash before the sync finds
+// each token either unused, which is right, as nothing was signed for it, or used, which costs its
+// owner another token. That the name in `used/` survives a loss of power, too, is true of a file
+// system that journals both halves of a rename together (ext4, XFS); elsewhere the token is then
+// refused as unknown instead of used.
+//
 // Thread-safe (stateless but for the path).
 class JoinTokenStore {
  public:
@@ -26,12 +36,18 @@ class JoinTokenStore {
   // A new token: 256 random bits, base64url.
   absl::StatusOr<std::string> Create(const spiffe::SpiffeId& id, absl::Time expires_at);
 
-  // The identity of an unused token. Errors: NotFound; AlreadyExists when it was used;
-  // DeadlineExceeded when it has expired; Internal when the folder cannot be read.
-  absl::StatusOr<spiffe::SpiffeId> Look(absl::string_view token, absl::Time now) const;
+  struct Unused {
+    spiffe::SpiffeId id;
+    // For Consume(). Not the token, and no secret.
+    std::string name;
+  };
+  // Errors: NotFound; AlreadyExists when it was used; DeadlineExceeded when it has expired;
+  // Internal when the folder cannot be read.
+  absl::StatusOr<Unused> Look(absl::string_view token, absl::Time now) const;
 
-  // Uses it up; on disk when this returns. Errors as Look.
-  absl::Status Consume(absl::string_view token, absl::Time now);
+  // Uses up tokens that Look has found, by their names; on disk when this returns. One status a
+  // name: AlreadyExists for whoever comes second, Internal when the disk fails.
+  std::vector<absl::Status> Consume(std::span<const std::string> names);
 
   // Removes unused tokens that have expired, and used ones a day after their expiry. The number
   // removed.

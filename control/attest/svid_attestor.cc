@@ -8,7 +8,7 @@ namespace countersign::control::attest {
 using countersign::identity::Refused;
 using countersign::identity::v1::Refusal;
 
-countersign::identity::OrRefused<spiffe::SpiffeId> SvidAttestor::Attest(const Evidence& evidence) {
+countersign::identity::OrRefused<Attested> SvidAttestor::Attest(const Evidence& evidence) {
   const spiffe::TrustView trust = trust_.view();
   spiffe::PeerSvid svid;
   const spiffe::VerifyError error =
@@ -27,7 +27,7 @@ countersign::identity::OrRefused<spiffe::SpiffeId> SvidAttestor::Attest(const Ev
                    absl::StrCat("this control plane issues for trust domain ", trust_domain_,
                                 " and renews no certificate of another")};
   }
-  return std::move(svid.id);
+  return Attested{std::move(svid.id), {}};
 }
 
 }  // namespace countersign::control::attest

@@ -19,7 +19,7 @@ class SvidAttestor : public Attestor {
   countersign::identity::v1::Attestation::KindCase kind() const override {
     return countersign::identity::v1::Attestation::kSvid;
   }
-  countersign::identity::OrRefused<spiffe::SpiffeId> Attest(const Evidence& evidence) override;
+  countersign::identity::OrRefused<Attested> Attest(const Evidence& evidence) override;
 
  private:
   const std::string trust_domain_;

@@ -28,7 +28,7 @@ class SvidAttestorTest : public ::testing::Test {
     attestation_.mutable_svid();
   }
 
-  countersign::identity::OrRefused<spiffe::SpiffeId> Attest(const IssuedLeaf& leaf) {
+  countersign::identity::OrRefused<Attested> Attest(const IssuedLeaf& leaf) {
     const std::string pem = CertificateToPem(leaf.certificate.get());
     return attestor_.Attest({attestation_, pem, leaf.chain_pem, absl::Now()});
   }
@@ -48,8 +48,8 @@ class SvidAttestorTest : public ::testing::Test {
 
 TEST_F(SvidAttestorTest, AValidSvidProvesItsId) {
   auto result = Attest(intermediate_.Issue(kWeb));
-  ASSERT_TRUE(std::holds_alternative<spiffe::SpiffeId>(result));
-  EXPECT_EQ(std::get<spiffe::SpiffeId>(result).ToString(), kWeb);
+  ASSERT_TRUE(std::holds_alternative<Attested>(result));
+  EXPECT_EQ(std::get<Attested>(result).id.ToString(), kWeb);
 }
 
 TEST_F(SvidAttestorTest, NoClientCertificateProvesNothing) {

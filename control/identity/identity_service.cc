@@ -95,7 +95,32 @@ Refused Overloaded() {
           absl::Seconds(1) + absl::Seconds(4) * Jitter()};
 }
 
+Refused Denied(const spiffe::SpiffeId& id) {
+  return {Refusal::IDENTITY_DENIED,
+          absl::StrCat(id.ToString(),
+                       " or its certificate has been put on the deny list (IdentityRevocation)")};
+}
+
+const char* EvidenceLabel(Metrics::Evidence evidence) {
+  switch (evidence) {
+    case Metrics::Evidence::kJoinToken:
+      return "join_token";
+    case Metrics::Evidence::kSvid:
+      return "svid";
+    case Metrics::Evidence::kStream:
+      return "stream";
+  }
+  return "unknown";
+}
+
 }  // namespace
+
+// A request that waits for a thread.
+struct IdentityService::Asked {
+  std::shared_ptr<Stream> stream;
+  std::unique_ptr<IdentityRequest> request;
+  absl::Time arrived_at;
+};
 
 // The gRPC service, the set of its streams and the ticker.
 class IdentityService::Handler final
@@ -104,7 +129,8 @@ class IdentityService::Handler final
   explicit Handler(const Options& options)
       : options_(options),
         messages_(MakeTrustMessages(options.trust.view())),
-        work_(options.work),
+        work_(options.work,
+              [this](Priority priority, std::vector<Asked> batch) { Serve(priority, batch); }),
         ticker_([this] { Tick(); }) {
     options.trust.OnChange([this] { OnTrustChange(); });
   }
@@ -131,7 +157,7 @@ class IdentityService::Handler final
   }
 
   const Options& options() const { return options_; }
-  WorkQueue& work() { return work_; }
+  WorkQueue<Asked>& work() { return work_; }
   // Whether one more of gRPC's threads may sign.
   bool EnterInline() {
     if (inline_.fetch_add(1) < kMaxInline) return true;
@@ -146,6 +172,8 @@ class IdentityService::Handler final
     return {streams_.begin(), streams_.end()};
   }
   void Tick();
+  // On the queue's threads.
+  void Serve(Priority priority, const std::vector<Asked>& batch);
 
   const Options options_;
   mutable absl::Mutex mutex_;
@@ -155,7 +183,7 @@ class IdentityService::Handler final
   absl::Time renewals_until_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::atomic<int> inline_{0};
-  WorkQueue work_;
+  WorkQueue<Asked> work_;
   std::thread ticker_;
 };
 
@@ -183,6 +211,17 @@ class IdentityService::Stream final
   void OnCancel() override { Reject(grpc::Status::CANCELLED); }
   void OnDone() override { handler_.Remove(shared_from_this()); }
 
+  struct PeerCertificate {
+    std::string leaf_pem;
+    std::string chain_pem;
+  };
+  // The evidence below `request`. False when nobody waits for an answer any more.
+  bool GetPeer(const IdentityRequest& request, PeerCertificate* peer);
+  // Signs and answers; for streams that are attested.
+  void Renew(const IdentityRequest& request, absl::Time arrived_at);
+  void Answer(const IdentityRequest& request, absl::Time arrived_at, Metrics::Evidence evidence,
+              OrRefused<Granted> result);
+
   void OnTrustChange();
   // Asks for a new CSR at `due`.
   void RenewAt(absl::Time due, const std::string& reason);
@@ -193,10 +232,9 @@ class IdentityService::Stream final
 
   // Handles a message or the end of them. A request that this thread is to answer itself, once it
   // has let go of the mutex, comes back in `inline_request`.
-  void TakeRequest(bool ok, absl::Time arrived_at, std::shared_ptr<IdentityRequest>& inline_request)
+  void TakeRequest(bool ok, absl::Time arrived_at, std::unique_ptr<IdentityRequest>& inline_request)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Acknowledge(uint64_t version) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Answer(const IdentityRequest& request, absl::Time arrived_at);
   void Refuse(const std::string& request_id, const Refused& refused)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Writes what there is to write, if nothing is being written.
@@ -230,18 +268,18 @@ class IdentityService::Stream final
 
 void IdentityService::Stream::OnReadDone(bool ok) {
   const absl::Time arrived_at = absl::Now();
-  std::shared_ptr<IdentityRequest> inline_request;
+  std::unique_ptr<IdentityRequest> inline_request;
   {
     absl::MutexLock lock(&mutex_);
     TakeRequest(ok, arrived_at, inline_request);
   }
   if (inline_request == nullptr) return;
-  Answer(*inline_request, arrived_at);
+  Renew(*inline_request, arrived_at);
   handler_.LeaveInline();
 }
 
 void IdentityService::Stream::TakeRequest(bool ok, absl::Time arrived_at,
-                                          std::shared_ptr<IdentityRequest>& inline_request) {
+                                          std::unique_ptr<IdentityRequest>& inline_request) {
   if (ended_ || end_after_write_) return;
   // The proxy has closed its side: it wants nothing more.
   if (!ok) return End(grpc::Status::OK);
@@ -265,7 +303,7 @@ void IdentityService::Stream::TakeRequest(bool ok, absl::Time arrived_at,
                                 ? Priority::kJoin
                                 : Priority::kReattest;
   // No further read is started until this request is answered: that is the flow control.
-  auto request = std::make_shared<IdentityRequest>();
+  auto request = std::make_unique<IdentityRequest>();
   request->Swap(&incoming_);
   // A renewal is a signature and waits for nothing: while few are under way it is done here, which
   // saves waking a thread. Beyond that, and for whatever may touch the disk, there is the queue.
@@ -273,35 +311,39 @@ void IdentityService::Stream::TakeRequest(bool ok, absl::Time arrived_at,
     inline_request = std::move(request);
     return;
   }
-  const bool taken = handler_.work().Submit(
-      priority,
-      [self = shared_from_this(), request, arrived_at] { self->Answer(*request, arrived_at); });
-  if (!taken) Refuse(request->request_id(), Overloaded());
+  Asked asked{shared_from_this(), std::move(request), arrived_at};
+  if (!handler_.work().Submit(priority, std::move(asked))) {
+    Refuse(asked.request->request_id(), Overloaded());
+  }
 }
 
-void IdentityService::Stream::Answer(const IdentityRequest& request, absl::Time arrived_at) {
+void IdentityService::Stream::Renew(const IdentityRequest& request, absl::Time arrived_at) {
   Svid last;
-  std::string leaf_pem;
-  std::string chain_pem;
   {
     absl::MutexLock lock(&mutex_);
     if (ended_) return;
     last = svid_;
-    if (!attested() && request.attestation().has_svid()) {
-      const auto auth = context_->auth_context();
-      const auto first = [&auth](const char* name) {
-        const auto values = auth->FindPropertyValues(name);
-        return values.empty() ? std::string() : std::string(values[0].data(), values[0].size());
-      };
-      leaf_pem = first(GRPC_X509_PEM_CERT_PROPERTY_NAME);
-      chain_pem = first(GRPC_X509_PEM_CERT_CHAIN_PROPERTY_NAME);
-    }
   }
-  SvidIssuer& issuer = handler_.options().issuer;
-  const bool renewal = !last.id.empty();
-  OrRefused<Granted> result =
-      renewal ? issuer.Renew(request, last) : issuer.Attest(request, leaf_pem, chain_pem);
+  Answer(request, arrived_at, Metrics::Evidence::kStream,
+         handler_.options().issuer.Renew(request, last));
+}
 
+bool IdentityService::Stream::GetPeer(const IdentityRequest& request, PeerCertificate* peer) {
+  absl::MutexLock lock(&mutex_);
+  if (ended_) return false;
+  if (!request.attestation().has_svid()) return true;
+  const auto auth = context_->auth_context();
+  const auto first = [&auth](const char* name) {
+    const auto values = auth->FindPropertyValues(name);
+    return values.empty() ? std::string() : std::string(values[0].data(), values[0].size());
+  };
+  peer->leaf_pem = first(GRPC_X509_PEM_CERT_PROPERTY_NAME);
+  peer->chain_pem = first(GRPC_X509_PEM_CERT_CHAIN_PROPERTY_NAME);
+  return true;
+}
+
+void IdentityService::Stream::Answer(const IdentityRequest& request, absl::Time arrived_at,
+                                     Metrics::Evidence evidence, OrRefused<Granted> result) {
   absl::MutexLock lock(&mutex_);
   // The identity may have been denied meanwhile.
   if (ended_ || end_after_write_) return;
@@ -309,6 +351,11 @@ void IdentityService::Stream::Answer(const IdentityRequest& request, absl::Time 
     return Refuse(request.request_id(), *refused);
   }
   Granted& granted = std::get<Granted>(result);
+  // A change between the issuer's look at the deny list and here did not find this stream attested.
+  if (handler_.messages()->view.deny_list->Denies(granted.svid.id, granted.svid.issuer,
+                                                  granted.svid.serial)) {
+    return Refuse(request.request_id(), Denied(granted.svid.id));
+  }
   svid_ = std::move(granted.svid);
   renew_now_ = false;
   renew_due_ = absl::InfiniteFuture();
@@ -316,10 +363,6 @@ void IdentityService::Stream::Answer(const IdentityRequest& request, absl::Time 
   answer_->set_request_id(request.request_id());
   answer_->set_correlation_id(NewCorrelationId());
   *answer_->mutable_svid() = std::move(granted.message);
-  const Metrics::Evidence evidence = renewal ? Metrics::Evidence::kStream
-                                     : request.attestation().has_svid()
-                                         ? Metrics::Evidence::kSvid
-                                         : Metrics::Evidence::kJoinToken;
   handler_.options().metrics.CountIssued(evidence, absl::Now() - arrived_at);
   if (spdlog::should_log(spdlog::level::info)) {
     spdlog::info(
@@ -327,10 +370,7 @@ void IdentityService::Stream::Answer(const IdentityRequest& request, absl::Time 
         "peer={}",
         svid_.id.ToString(), absl::BytesToHexString(svid_.serial),
         absl::FormatTime(absl::RFC3339_sec, svid_.not_after, absl::UTCTimeZone()),
-        renewal                            ? "stream"
-        : request.attestation().has_svid() ? "svid"
-                                           : "join_token",
-        request.request_id(), answer_->correlation_id(), context_->peer());
+        EvidenceLabel(evidence), request.request_id(), answer_->correlation_id(), context_->peer());
   }
   Pump();
   StartRead(&incoming_);
@@ -415,10 +455,7 @@ void IdentityService::Stream::OnTrustChange() {
   if (ended_ || !attested()) return;
   const std::shared_ptr<const TrustMessages> trust = handler_.messages();
   if (!end_after_write_ && trust->view.deny_list->Denies(svid_.id, svid_.issuer, svid_.serial)) {
-    return Refuse("", {Refusal::IDENTITY_DENIED,
-                       absl::StrCat(svid_.id.ToString(),
-                                    " or its certificate has been put on the deny list "
-                                    "(IdentityRevocation)")});
+    return Refuse("", Denied(svid_.id));
   }
   Pump();
 }
@@ -475,6 +512,30 @@ IdentityService::Handler::StreamIdentity(grpc::CallbackServerContext* context) {
     stream->Start();
   }
   return stream.get();
+}
+
+void IdentityService::Handler::Serve(Priority priority, const std::vector<Asked>& batch) {
+  if (priority == Priority::kRenewal) {
+    for (const Asked& asked : batch) asked.stream->Renew(*asked.request, asked.arrived_at);
+    return;
+  }
+  std::vector<Stream::PeerCertificate> peers(batch.size());
+  std::vector<Newcomer> newcomers;
+  std::vector<const Asked*> asking;
+  newcomers.reserve(batch.size());
+  asking.reserve(batch.size());
+  for (size_t i = 0; i < batch.size(); ++i) {
+    // A proxy that has left would not get what its token is good for.
+    if (!batch[i].stream->GetPeer(*batch[i].request, &peers[i])) continue;
+    newcomers.push_back({*batch[i].request, peers[i].leaf_pem, peers[i].chain_pem});
+    asking.push_back(&batch[i]);
+  }
+  const Metrics::Evidence evidence =
+      priority == Priority::kJoin ? Metrics::Evidence::kJoinToken : Metrics::Evidence::kSvid;
+  options_.issuer.Attest(newcomers, [&](size_t index, OrRefused<Granted> result) {
+    const Asked& asked = *asking[index];
+    asked.stream->Answer(*asked.request, asked.arrived_at, evidence, std::move(result));
+  });
 }
 
 void IdentityService::Handler::OnTrustChange() {

@@ -31,7 +31,8 @@ class IdentityService {
     size_t max_streams = 100'000;
     // A stream that has not attested by then is ended.
     absl::Duration attestation_timeout = absl::Seconds(15);
-    WorkQueue::Options work;
+    // Signing threads, and how much may wait for them.
+    WorkQueueOptions work;
   };
 
   explicit IdentityService(const Options& options);
@@ -49,6 +50,7 @@ class IdentityService {
  private:
   class Handler;
   class Stream;
+  struct Asked;
 
   const std::unique_ptr<Handler> handler_;
 };

@@ -34,9 +34,41 @@ void SvidIssuer::SetPolicy(const IssuancePolicy& policy) {
   policy_ = policy;
 }
 
-OrRefused<Granted> SvidIssuer::Attest(const IdentityRequest& request,
-                                      absl::string_view peer_leaf_pem,
-                                      absl::string_view peer_chain_pem) {
+void SvidIssuer::Attest(std::span<const Newcomer> newcomers, Answer answer) {
+  std::vector<Candidate> candidates;
+  candidates.reserve(newcomers.size());
+  for (size_t i = 0; i < newcomers.size(); ++i) {
+    OrRefused<Candidate> checked = Check(newcomers[i]);
+    if (auto* refused = std::get_if<Refused>(&checked)) {
+      answer(i, std::move(*refused));
+      continue;
+    }
+    candidates.push_back(std::get<Candidate>(std::move(checked)));
+    candidates.back().index = i;
+  }
+  for (const auto& attestor : options_.attestors) {
+    std::vector<std::string> receipts;
+    for (Candidate& candidate : candidates) {
+      if (candidate.attestor == attestor.get()) receipts.push_back(std::move(candidate.receipt));
+    }
+    if (receipts.empty()) continue;
+    std::vector<std::optional<Refused>> used = attestor->Consume(receipts);
+    // Nothing is signed, let alone sent, before this point.
+    auto refused = used.begin();
+    for (const Candidate& candidate : candidates) {
+      if (candidate.attestor != attestor.get()) continue;
+      if (refused->has_value()) {
+        answer(candidate.index, **std::move(refused));
+      } else {
+        answer(candidate.index, Sign(candidate.id, candidate.public_key_info, candidate.ttl));
+      }
+      ++refused;
+    }
+  }
+}
+
+OrRefused<SvidIssuer::Candidate> SvidIssuer::Check(const Newcomer& newcomer) {
+  const IdentityRequest& request = newcomer.request;
   const Attestation::KindCase kind = request.attestation().kind_case();
   const auto attestor = std::find_if(options_.attestors.begin(), options_.attestors.end(),
                                      [kind](const auto& a) { return a->kind() == kind; });
@@ -45,11 +77,11 @@ OrRefused<Granted> SvidIssuer::Attest(const IdentityRequest& request,
                    "this control plane does not take that kind of attestation; use a join token or "
                    "the present SVID"};
   }
-  const attest::Evidence evidence{request.attestation(), peer_leaf_pem, peer_chain_pem,
-                                  options_.now()};
-  OrRefused<spiffe::SpiffeId> attested = (*attestor)->Attest(evidence);
-  if (auto* refused = std::get_if<Refused>(&attested)) return std::move(*refused);
-  const spiffe::SpiffeId& id = std::get<spiffe::SpiffeId>(attested);
+  OrRefused<attest::Attested> result = (*attestor)->Attest(
+      {request.attestation(), newcomer.peer_leaf_pem, newcomer.peer_chain_pem, options_.now()});
+  if (auto* refused = std::get_if<Refused>(&result)) return std::move(*refused);
+  attest::Attested& attested = std::get<attest::Attested>(result);
+  const spiffe::SpiffeId& id = attested.id;
   if (id.trust_domain() != options_.trust_domain || id.path().empty() ||
       absl::StartsWith(id.path(), kReservedPath)) {
     return Refused{Refusal::IDENTITY_DENIED,
@@ -62,10 +94,12 @@ OrRefused<Granted> SvidIssuer::Attest(const IdentityRequest& request,
   if (auto* refused = std::get_if<Refused>(&ttl)) return std::move(*refused);
   OrRefused<ca::Csr> csr = ca::CheckCsr(request.csr(), id);
   if (auto* refused = std::get_if<Refused>(&csr)) return std::move(*refused);
-
-  std::optional<Refused> used = (*attestor)->Consume(evidence);
-  if (used.has_value()) return *std::move(used);
-  return Sign(id, std::get<ca::Csr>(csr).public_key_info, std::get<absl::Duration>(ttl));
+  return Candidate{.index = 0,
+                   .attestor = attestor->get(),
+                   .id = std::move(attested.id),
+                   .receipt = std::move(attested.receipt),
+                   .public_key_info = std::get<ca::Csr>(csr).public_key_info,
+                   .ttl = std::get<absl::Duration>(ttl)};
 }
 
 OrRefused<Granted> SvidIssuer::Renew(const IdentityRequest& request, const Svid& last) {

@@ -4,10 +4,12 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/synchronization/mutex.h"
 #include "api/identity/v1/identity.pb.h"
 #include "api/spiffe/trust_store.h"
@@ -26,6 +28,14 @@ struct Svid {
   std::string issuer;  // DER of the Name
   std::string serial;
   absl::Time not_after;
+};
+
+// The first request of a stream, with the client certificate of the connection below, if there is
+// one. Borrowed for one call.
+struct Newcomer {
+  const countersign::identity::v1::IdentityRequest& request;
+  absl::string_view peer_leaf_pem;
+  absl::string_view peer_chain_pem;
 };
 
 struct Granted {
@@ -48,16 +58,30 @@ class SvidIssuer {
 
   void SetPolicy(const IssuancePolicy& policy);
 
-  // The first request of a stream: the SPIFFE ID comes from the evidence.
-  countersign::identity::OrRefused<Granted> Attest(
-      const countersign::identity::v1::IdentityRequest& request, absl::string_view peer_leaf_pem,
-      absl::string_view peer_chain_pem);
+  using Answer = absl::FunctionRef<void(size_t index, countersign::identity::OrRefused<Granted>)>;
+
+  // First requests of streams: the SPIFFE IDs come from the evidence. Each is answered exactly once
+  // before this returns, as soon as it can be: those that are refused at once, the others after
+  // their evidence has been used up on disk, for which they wait together.
+  void Attest(std::span<const Newcomer> newcomers, Answer answer);
 
   // A later request: the ID stays, and `last` must still be valid and not denied.
   countersign::identity::OrRefused<Granted> Renew(
       const countersign::identity::v1::IdentityRequest& request, const Svid& last);
 
  private:
+  // A newcomer that is to get a certificate once its evidence is used up.
+  struct Candidate {
+    size_t index;
+    attest::Attestor* attestor;
+    spiffe::SpiffeId id;
+    std::string receipt;
+    // Into the request.
+    absl::string_view public_key_info;
+    absl::Duration ttl;
+  };
+
+  countersign::identity::OrRefused<Candidate> Check(const Newcomer& newcomer);
   countersign::identity::OrRefused<absl::Duration> ChooseTtl(
       const countersign::identity::v1::IdentityRequest& request) const;
   countersign::identity::OrRefused<Granted> Sign(const spiffe::SpiffeId& id,

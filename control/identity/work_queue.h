@@ -2,10 +2,13 @@
 #ifndef COUNTERSIGN_CONTROL_IDENTITY_WORK_QUEUE_H_
 #define COUNTERSIGN_CONTROL_IDENTITY_WORK_QUEUE_H_
 
+#include <algorithm>
 #include <array>
 #include <deque>
 #include <functional>
+#include <iterator>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -20,35 +23,102 @@ enum class Priority {
   kJoin,      // a newcomer
 };
 
-// Any thread may submit. Jobs run on threads of its own: one never takes kJoin, which waits for the
-// disk, so that renewals are not behind it. Stop() (or destruction) runs nothing more.
+struct WorkQueueOptions {
+  int threads = 2;
+  // Jobs waiting, by priority; the rest is refused at once.
+  std::array<size_t, 3> limits = {20'000, 20'000, 5'000};
+  // The most that are served together.
+  size_t join_batch = 64;
+};
+
+// Any thread may submit. Jobs are served on threads of its own: one never takes kJoin, which waits
+// for the disk, so that renewals are not behind it. Others are served one by one; joins that wait
+// are served together, so that the disk is waited for once. Stop() (or destruction) serves nothing
+// more.
+template <typename Job>
 class WorkQueue {
  public:
-  struct Options {
-    int threads = 2;
-    // Jobs waiting, by priority; the rest is refused at once.
-    std::array<size_t, 3> limits = {20'000, 20'000, 5'000};
-  };
+  // Called with at least one job, all of one priority, in the order of their arrival; by several
+  // threads.
+  using Serve = std::function<void(Priority priority, std::vector<Job> jobs)>;
 
-  explicit WorkQueue(const Options& options);
-  ~WorkQueue();
+  WorkQueue(const WorkQueueOptions& options, Serve serve)
+      : options_(options), serve_(std::move(serve)) {
+    const int threads = std::max(options.threads, 2);
+    for (int i = 0; i < threads; ++i) {
+      threads_.emplace_back([this, i] { Run(/*takes_joins=*/i != 0); });
+    }
+  }
+  ~WorkQueue() { Stop(); }
   WorkQueue(const WorkQueue&) = delete;
   WorkQueue& operator=(const WorkQueue&) = delete;
 
-  // False when that much is waiting already, or after Stop().
-  bool Submit(Priority priority, std::function<void()> job);
-  void Stop();
+  // False when that much is waiting already, or after Stop(); the job is then left as it was.
+  bool Submit(Priority priority, Job&& job) {
+    const auto index = static_cast<size_t>(priority);
+    absl::MutexLock lock(&mutex_);
+    if (stopped_ || jobs_[index].size() >= options_.limits[index]) return false;
+    jobs_[index].push_back(std::move(job));
+    // One thread is woken, and none when all are busy: they look again before they sleep.
+    if (priority != Priority::kJoin && idle_urgent_ > 0) {
+      urgent_job_.Signal();
+    } else if (idle_any_ > 0) {
+      any_job_.Signal();
+    }
+    return true;
+  }
+
+  void Stop() {
+    {
+      absl::MutexLock lock(&mutex_);
+      stopped_ = true;
+      for (auto& queue : jobs_) queue.clear();
+      any_job_.SignalAll();
+      urgent_job_.SignalAll();
+    }
+    for (std::thread& thread : threads_) {
+      if (thread.joinable()) thread.join();
+    }
+  }
 
  private:
-  void Run(bool takes_joins);
-  bool HasJob(bool takes_joins) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool HasJob(bool takes_joins) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return !jobs_[0].empty() || !jobs_[1].empty() || (takes_joins && !jobs_[2].empty());
+  }
 
-  const Options options_;
+  void Run(bool takes_joins) {
+    absl::CondVar& wake = takes_joins ? any_job_ : urgent_job_;
+    int& idle = takes_joins ? idle_any_ : idle_urgent_;
+    while (true) {
+      Priority priority;
+      std::vector<Job> jobs;
+      {
+        absl::MutexLock lock(&mutex_);
+        while (!stopped_ && !HasJob(takes_joins)) {
+          ++idle;
+          wake.Wait(&mutex_);
+          --idle;
+        }
+        if (stopped_) return;
+        const auto queue =
+            std::find_if(jobs_.begin(), jobs_.end(), [](const auto& q) { return !q.empty(); });
+        priority = static_cast<Priority>(queue - jobs_.begin());
+        const size_t most = priority == Priority::kJoin ? options_.join_batch : 1;
+        const auto end = queue->begin() + static_cast<ptrdiff_t>(std::min(most, queue->size()));
+        jobs.assign(std::make_move_iterator(queue->begin()), std::make_move_iterator(end));
+        queue->erase(queue->begin(), end);
+      }
+      serve_(priority, std::move(jobs));
+    }
+  }
+
+  const WorkQueueOptions options_;
+  const Serve serve_;
   absl::Mutex mutex_;
   // Of the threads that wait for anything, and of the one that does not take kJoin.
   absl::CondVar any_job_;
   absl::CondVar urgent_job_;
-  std::array<std::deque<std::function<void()>>, 3> jobs_ ABSL_GUARDED_BY(mutex_);
+  std::array<std::deque<Job>, 3> jobs_ ABSL_GUARDED_BY(mutex_);
   int idle_any_ ABSL_GUARDED_BY(mutex_) = 0;
   int idle_urgent_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
