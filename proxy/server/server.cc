@@ -19,6 +19,7 @@
 #include "proxy/server/connection_table.h"
 #include "proxy/server/process_stats.h"
 #include "proxy/stats/families.h"
+#include "proxy/tls/handshake_rehearsal.h"
 
 namespace countersign::server {
 namespace {
@@ -271,6 +272,13 @@ void Server::OnSetUpOver() {
   text_dropped_at_ = dispatcher_.now();
   DropSetUpText();
   TrimHeap();
+  // The next connection needs the handshake's text, not the set-up's; and whatever is wrong with
+  // the certificate shows here before peers find out.
+  const absl::Status rehearsed = tls::RehearseHandshake(secrets_.Current(), dispatcher_.clock());
+  if (!rehearsed.ok()) {
+    spdlog::error("this proxy's own certificate does not carry a handshake {}",
+                  std::string(rehearsed.message()));
+  }
 }
 
 void Server::OnHousekeeping() {
