@@ -294,6 +294,34 @@ spec:
             server.stop()
 
 
+class RevocationTest(MeshFixture):
+    def deny(self, verb, pod):
+        run([self.mesh.binaries.control, 'deny', verb, '--state-dir', self.mesh.state, '--spiffe-id', pod.spiffe_id])
+
+    def test_a_denied_identity_loses_its_open_connections_within_two_seconds_and_gets_no_new_ones(self):
+        caller = subprocess.Popen(self.direct.command([sys.executable, '-c', source(callers), 'idle', self.two.ipv4, str(ECHO), '3']),
+                                  stdout=subprocess.PIPE, text=True)
+        self.assertEqual(caller.stdout.readline().strip(), 'idle')
+        self.assertEqual(self.callers_of(self.two, self.direct), ['idle'])
+        self.deny('add', self.direct)
+        try:
+            denied = time.monotonic()
+            wait_for('the connection has ended', lambda: 'idle' not in self.callers_of(self.two, self.direct), 5)
+            self.assertLess(time.monotonic() - denied, 2)
+            self.assertNotIn('before after', caller.communicate(timeout=20)[0])
+            self.assertNotEqual(self.call(self.direct, 'line', self.two.ipv4, ECHO)[0], 'hello')
+            self.assertEqual(self.call(self.one, 'line', self.two.ipv4, ECHO)[0], 'hello')
+        finally:
+            self.deny('remove', self.direct)
+        wait_for('it is let in again', lambda: self.call(self.direct, 'line', self.two.ipv4, ECHO)[0] == 'hello', 20)
+
+    @staticmethod
+    def callers_of(pod, caller):
+        """`idle` if the caller's identity has a connection open there."""
+        connections = pod.admin_json('/connections')['connections']
+        return ['idle' for c in connections if c['direction'] == 'inbound' and c['peer_id'] == caller.spiffe_id]
+
+
 class LifeTest(MeshFixture):
     """Named to run last but for nothing: it stops a sidecar and starts it again."""
 
