@@ -22,6 +22,10 @@ namespace {
 // greeting loses this much once, and nothing ever times out.
 constexpr std::chrono::milliseconds kGreetingGrace{20};
 
+// Under STRICT, whoever leaves without a word sooner than this was a probe of the port; later, a
+// client that waited in vain for the application to speak first.
+constexpr std::chrono::milliseconds kProbePatience{1'000};
+
 }  // namespace
 
 void AcceptInbound(Environment& env, net::Socket socket, const net::Address& client,
@@ -141,7 +145,10 @@ void InboundConnection::Decide() {
       }
       if (!strict) return LetThrough();
       if (!seen_.empty()) return RefuseByPolicy("sent half a TLS greeting");
-      // Came and went without a word, as a probe of the port does.
+      if (env_.dispatcher().now() - started_at() >= kProbePatience) {
+        return RefuseByPolicy(
+            "waited without a word, as if for plaintext from the application, and left");
+      }
       downstream_.Close();
       return Finish();
     case Sniffed::kMeshTls:

@@ -122,6 +122,24 @@ TEST(WorkerInboundTest, StrictRefusesTheSilentInTime) {
   close(fd);
 }
 
+TEST(WorkerInboundTest, StrictTellsAProbeFromAClientThatWaitsForTheServer) {
+  Application application(Echo);
+  Pair pair(application.address());
+  pair.Ready(MtlsMode::kStrict);
+  const int probe = pair.ConnectCaptured();
+  shutdown(probe, SHUT_WR);
+  EXPECT_EQ(ReadAll(probe), "");
+  close(probe);
+  EXPECT_EQ(pair.ServerStats().find("countersign_inbound_refused_total{"), std::string::npos);
+  const int patient = pair.ConnectCaptured();
+  absl::SleepFor(absl::Milliseconds(1100));
+  shutdown(patient, SHUT_WR);
+  EXPECT_EQ(ReadAll(patient), kReset);
+  close(patient);
+  EXPECT_NE(pair.ServerStats().find("countersign_inbound_refused_total{reason=\"policy_refused\""),
+            std::string::npos);
+}
+
 TEST(WorkerInboundTest, DisableLetsEverythingThroughUncounted) {
   Application application(Echo);
   Pair pair(application.address());
