@@ -143,19 +143,20 @@ void Report::OnHandshakeFailed(bool server, const net::Address& peer, absl::stri
 
 void Report::OnPeer(bool outbound, const spiffe::PeerSvid& peer, bool began) {
   const std::string key = absl::StrCat(outbound ? "o" : "i", peer.digest);
+  const std::string serial = Hex(peer.serial);
+  const std::initializer_list<absl::string_view> labels = {outbound ? kSource : kDestination,
+                                                           peer.id.ToString(), serial};
   auto it = peers_.find(key);
   if (it == peers_.end()) {
     if (!began || peers_.size() >= kMaxRemembered) return;
-    stats::Cell& cell =
-        stats_.Get(stats::kPeerCertificateNotAfter,
-                   {outbound ? kSource : kDestination, peer.id.ToString(), Hex(peer.serial)});
-    it = peers_.emplace(key, Lifetime{&cell, 0}).first;
-    cell.Set(static_cast<uint64_t>(absl::ToUnixSeconds(peer.not_after)));
+    it = peers_.emplace(key, 0).first;
+    stats_.Get(stats::kPeerCertificateNotAfter, labels)
+        .Set(static_cast<uint64_t>(absl::ToUnixSeconds(peer.not_after)));
   }
-  it->second.connections += began ? 1 : -1;
-  if (it->second.connections > 0) return;
-  // No connection has this certificate any more: 0 says so.
-  it->second.cell->Set(0);
+  it->second += began ? 1 : -1;
+  if (it->second > 0) return;
+  // No connection has this certificate any more.
+  stats_.Release(stats::kPeerCertificateNotAfter, labels);
   peers_.erase(it);
 }
 

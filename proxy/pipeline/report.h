@@ -52,10 +52,6 @@ class Report {
 
  private:
   static constexpr int kLinesPerSecond = 20;
-  struct Lifetime {
-    stats::Cell* cell;
-    uint32_t connections;
-  };
   bool MayLog();
   void Log(std::string line);
 
@@ -68,7 +64,7 @@ class Report {
   stats::Cell& outbound_connections_;
   stats::Cell& held_connections_;
   absl::flat_hash_map<std::string, upstream::TcpCells> inbound_cells_;
-  absl::flat_hash_map<std::string, Lifetime> peers_;
+  absl::flat_hash_map<std::string, uint32_t> peers_;  // connections by direction and certificate
   event::Instant second_{};
   int lines_ = 0;
   uint64_t suppressed_ = 0;

@@ -145,8 +145,8 @@ inline constexpr Family kTlsHandshakeFailures{
     {"role", "reason"}};
 inline constexpr Family kPeerCertificateNotAfter{
     "countersign_peer_certificate_not_after_timestamp_seconds",
-    "When the certificate of a peer that is connected expires, as Unix time; 0 once no connection "
-    "has it. By reporter (source: we called, destination: we were called).",
+    "When the certificate of a peer that is connected expires, as Unix time; gone once no "
+    "connection has it. By reporter (source: we called, destination: we were called).",
     Type::kGauge,
     {"reporter", "peer_principal", "serial"}};
 inline constexpr Family kOverload{"countersign_overload_total",
