@@ -176,7 +176,7 @@ absl::StatusOr<SignedLeaf> LeafIssuer::Issue(const LeafRequest& request) const {
   SignedLeaf leaf;
   leaf.der = Element(spiffe::kDerSequence, signed_parts);
   leaf.serial.assign(reinterpret_cast<const char*>(serial), sizeof(serial));
-  if (!Describes(leaf.der, request)) {
+  if (!Describes(leaf, request)) {
     return absl::InternalError("the signed certificate is not what was to be signed");
   }
   return leaf;
@@ -184,8 +184,16 @@ absl::StatusOr<SignedLeaf> LeafIssuer::Issue(const LeafRequest& request) const {
 
 // Reads the certificate from its bytes, by their own lengths: that there is one name and that no
 // content has escaped from its field is then true of what is sent, not only of what was meant.
-bool LeafIssuer::Describes(absl::string_view der, const LeafRequest& request) const {
-  DerReader outer(der);
+//
+// The signature itself is not verified, which would be the third public-key operation of an
+// issuance and as dear as the two others (the proof of possession and the signature) together. That
+// takes nothing from safety: the octets compared here are the ones that were hashed and signed, in
+// the same buffer; every field of them is compared with the request or with a constant, so nothing
+// else can have been signed; and a signature that came out wrong is a certificate that every peer
+// refuses, never one that anybody believes. The issuer's key was held against its certificate once,
+// in Create().
+bool LeafIssuer::Describes(const SignedLeaf& leaf, const LeafRequest& request) const {
+  DerReader outer(leaf.der);
   absl::string_view certificate, tbs, content, whole;
   if (!outer.Read(spiffe::kDerSequence, &certificate) || !outer.AtEnd()) return false;
   DerReader parts(certificate);
@@ -196,13 +204,15 @@ bool LeafIssuer::Describes(absl::string_view der, const LeafRequest& request) co
   }
   DerReader fields(tbs);
   if (!fields.Read(spiffe::kDerContext0, &content, &whole) || whole != kVersion3) return false;
-  if (!fields.Read(spiffe::kDerInteger, &content) || content.size() < kSerialBytes ||
-      content.size() > kSerialBytes + 1) {
-    return false;
-  }
+  if (!fields.Read(spiffe::kDerInteger, &content)) return false;
+  if (content.size() == kSerialBytes + 1 && content[0] == '\0') content.remove_prefix(1);
+  if (content != absl::string_view(leaf.serial)) return false;
+  std::string validity;
+  AppendTime(request.not_before, &validity);
+  AppendTime(request.not_after, &validity);
   if (!fields.Read(spiffe::kDerSequence, &content, &whole) || whole != kEcdsaWithSha256 ||
       !fields.Read(spiffe::kDerSequence, &content, &whole) || whole != issuer_name_ ||
-      !fields.Read(spiffe::kDerSequence, &content) ||
+      !fields.Read(spiffe::kDerSequence, &content) || content != absl::string_view(validity) ||
       !fields.Read(spiffe::kDerSequence, &content, &whole) || whole != kEmptySequence ||
       !fields.Read(spiffe::kDerSequence, &content, &whole) || whole != request.public_key_info ||
       !fields.Read(kContext3, &content) || !fields.AtEnd()) {

@@ -41,7 +41,8 @@ class LeafIssuer {
   static absl::StatusOr<std::shared_ptr<const LeafIssuer>> Create(
       std::vector<std::string> chain_der, EVP_PKEY* key);
 
-  // The leaf has been read back and compared with the request. Internal on failure.
+  // One signature. The leaf has been read back and compared with the request, field by field.
+  // Internal on failure.
   absl::StatusOr<SignedLeaf> Issue(const LeafRequest& request) const;
 
   const std::vector<std::string>& chain_der() const { return chain_der_; }
@@ -52,7 +53,7 @@ class LeafIssuer {
 
  private:
   LeafIssuer() = default;
-  bool Describes(absl::string_view der, const LeafRequest& request) const;
+  bool Describes(const SignedLeaf& leaf, const LeafRequest& request) const;
 
   std::vector<std::string> chain_der_;
   EcKeyPtr key_;
