@@ -4,15 +4,14 @@
 
 #include <algorithm>
 #include <array>
+#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <iterator>
+#include <mutex>
 #include <thread>
 #include <utility>
 #include <vector>
-
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 
 namespace countersign::control::identity {
 
@@ -56,47 +55,53 @@ class WorkQueue {
   // False when that much is waiting already, or after Stop(); the job is then left as it was.
   bool Submit(Priority priority, Job&& job) {
     const auto index = static_cast<size_t>(priority);
-    absl::MutexLock lock(&mutex_);
-    if (stopped_ || jobs_[index].size() >= options_.limits[index]) return false;
-    jobs_[index].push_back(std::move(job));
-    // One thread is woken, and none when all are busy: they look again before they sleep.
-    if (priority != Priority::kJoin && idle_urgent_ > 0) {
-      urgent_job_.Signal();
-    } else if (idle_any_ > 0) {
-      any_job_.Signal();
+    std::condition_variable* wake = nullptr;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (stopped_ || jobs_[index].size() >= options_.limits[index]) return false;
+      jobs_[index].push_back(std::move(job));
+      // One thread is woken, and none when all are busy: they look again before they sleep.
+      if (priority != Priority::kJoin && idle_urgent_ > 0) {
+        wake = &urgent_job_;
+      } else if (idle_any_ > 0) {
+        wake = &any_job_;
+      }
     }
+    // Not under the lock, which the woken thread would only wait for.
+    if (wake != nullptr) wake->notify_one();
     return true;
   }
 
   void Stop() {
     {
-      absl::MutexLock lock(&mutex_);
+      const std::lock_guard<std::mutex> lock(mutex_);
       stopped_ = true;
       for (auto& queue : jobs_) queue.clear();
-      any_job_.SignalAll();
-      urgent_job_.SignalAll();
     }
+    any_job_.notify_all();
+    urgent_job_.notify_all();
     for (std::thread& thread : threads_) {
       if (thread.joinable()) thread.join();
     }
   }
 
  private:
-  bool HasJob(bool takes_joins) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+  // Under the mutex.
+  bool HasJob(bool takes_joins) const {
     return !jobs_[0].empty() || !jobs_[1].empty() || (takes_joins && !jobs_[2].empty());
   }
 
   void Run(bool takes_joins) {
-    absl::CondVar& wake = takes_joins ? any_job_ : urgent_job_;
+    std::condition_variable& wake = takes_joins ? any_job_ : urgent_job_;
     int& idle = takes_joins ? idle_any_ : idle_urgent_;
     while (true) {
       Priority priority;
       std::vector<Job> jobs;
       {
-        absl::MutexLock lock(&mutex_);
+        std::unique_lock<std::mutex> lock(mutex_);
         while (!stopped_ && !HasJob(takes_joins)) {
           ++idle;
-          wake.Wait(&mutex_);
+          wake.wait(lock);
           --idle;
         }
         if (stopped_) return;
@@ -114,14 +119,14 @@ class WorkQueue {
 
   const WorkQueueOptions options_;
   const Serve serve_;
-  absl::Mutex mutex_;
+  std::mutex mutex_;  // guards what follows but for `threads_`
   // Of the threads that wait for anything, and of the one that does not take kJoin.
-  absl::CondVar any_job_;
-  absl::CondVar urgent_job_;
-  std::array<std::deque<Job>, 3> jobs_ ABSL_GUARDED_BY(mutex_);
-  int idle_any_ ABSL_GUARDED_BY(mutex_) = 0;
-  int idle_urgent_ ABSL_GUARDED_BY(mutex_) = 0;
-  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  std::condition_variable any_job_;
+  std::condition_variable urgent_job_;
+  std::array<std::deque<Job>, 3> jobs_;
+  int idle_any_ = 0;
+  int idle_urgent_ = 0;
+  bool stopped_ = false;
   std::vector<std::thread> threads_;
 };
 

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <optional>
 
 namespace countersign::control::identity {
@@ -17,37 +19,38 @@ class WorkQueueTest : public ::testing::Test {
 
   void Start(WorkQueueOptions options = {}) {
     queue_.emplace(options, [this](Priority priority, std::vector<Job> jobs) {
+      std::unique_lock<std::mutex> lock(mutex_);
       if (priority == Priority::kJoin) {
-        absl::MutexLock lock(&mutex_);
         joins_busy_ = true;
-        mutex_.Await(absl::Condition(&joins_may_go_on_));
+        changed_.notify_all();
+        changed_.wait(lock, [this] { return joins_may_go_on_; });
+        batches_.emplace_back();
+        for (const Job& job : jobs) batches_.back().push_back(*job);
+      } else {
+        urgent_ += static_cast<int>(jobs.size());
       }
-      absl::MutexLock lock(&mutex_);
-      if (priority != Priority::kJoin) ++urgent_;
-      if (priority == Priority::kJoin) batches_.emplace_back();
-      for (const Job& job : jobs) {
-        if (priority == Priority::kJoin) batches_.back().push_back(*job);
-      }
+      changed_.notify_all();
     });
   }
   // Has the thread that takes joins wait in the middle of the first.
   void HoldJoins() {
     ASSERT_TRUE(queue_->Submit(Priority::kJoin, std::make_unique<int>(0)));
-    absl::MutexLock lock(&mutex_);
-    mutex_.Await(absl::Condition(&joins_busy_));
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [this] { return joins_busy_; });
   }
   void LetJoinsGoOn() {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard<std::mutex> lock(mutex_);
     joins_may_go_on_ = true;
+    changed_.notify_all();
   }
   std::vector<std::vector<int>> WaitForBatches(size_t count) {
-    absl::MutexLock lock(&mutex_);
-    const auto enough = [&] { return batches_.size() >= count; };
-    mutex_.Await(absl::Condition(&enough));
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [&] { return batches_.size() >= count; });
     return batches_;
   }
 
-  absl::Mutex mutex_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
   bool joins_busy_ = false;
   bool joins_may_go_on_ = false;
   int urgent_ = 0;
@@ -73,9 +76,8 @@ TEST_F(WorkQueueTest, RenewalsDoNotWaitForJoins) {
     ASSERT_TRUE(queue_->Submit(Priority::kReattest, std::make_unique<int>(i)));
   }
   {
-    absl::MutexLock lock(&mutex_);
-    const auto served = [this] { return urgent_ == 6; };
-    mutex_.Await(absl::Condition(&served));
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [this] { return urgent_ == 6; });
     EXPECT_TRUE(batches_.empty());
   }
   LetJoinsGoOn();
