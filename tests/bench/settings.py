@@ -16,15 +16,18 @@ def cache_dir():
     return os.environ.get("COUNTERSIGN_BENCH_CACHE", f"{base}/countersign/bench")
 
 
+def bazel():
+    return shlex.split(os.environ.get("BAZEL", "bazel"))
+
+
 def programs_dir():
-    """COUNTERSIGN_BIN, or the tree's bazel-bin."""
-    return os.environ.get("COUNTERSIGN_BIN", f"{ROOT}/bazel-bin")
+    """COUNTERSIGN_BIN, or where Bazel leaves what it builds."""
+    return os.environ.get("COUNTERSIGN_BIN") or subprocess.run(
+        [*bazel(), "info", "bazel-bin"], cwd=ROOT, check=True, text=True, capture_output=True).stdout.strip()
 
 
 def build(targets):
     """Builds with BAZEL (default: bazel) and returns the folder of the programs."""
-    bazel = shlex.split(os.environ.get("BAZEL", "bazel"))
     say("building " + " ".join(targets))
-    subprocess.run([*bazel, "build", *targets], cwd=ROOT, check=True, stdout=sys.stderr)
-    return subprocess.run([*bazel, "info", "bazel-bin"], cwd=ROOT, check=True, text=True,
-                          capture_output=True).stdout.strip()
+    subprocess.run([*bazel(), "build", *targets], cwd=ROOT, check=True, stdout=sys.stderr)
+    return programs_dir()

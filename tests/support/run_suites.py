@@ -33,7 +33,7 @@ def say(text):
 
 def bazel_flags():
     cache = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
-    return [f'--disk_cache={cache}/countersign/bazel', '--symlink_prefix=/', '--color=no', '--curses=no',
+    return [f'--disk_cache={cache}/countersign/bazel', '--color=no', '--curses=no',
             '--show_progress_rate_limit=20']
 
 

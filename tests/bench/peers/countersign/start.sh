@@ -4,17 +4,18 @@
 # there is no resumption to switch off.
 #
 # This folder may be linked into another copy of the measure; COUNTERSIGN_ROOT says where the tree is when
-# it was copied. COUNTERSIGN_BIN is the folder of the built programs, by default the tree's bazel-bin.
+# it was copied. COUNTERSIGN_BIN is the folder of the built programs; without it they are built first.
 set -e
 here=$(dirname "$(readlink -f "$0")")
 root=${COUNTERSIGN_ROOT:-$(cd "$here/../../../.." && pwd)}
-bin=${COUNTERSIGN_BIN:-$root/bazel-bin}
+bin=${COUNTERSIGN_BIN:-}
+if [ -z "$bin" ]; then
+  bazel=${BAZEL:-bazel}
+  (cd "$root" && $bazel build //control/main:countersign-control //proxy/main:countersign-proxy) >&2
+  bin=$(cd "$root" && $bazel info bazel-bin 2>/dev/null)
+fi
 control=$bin/control/main/countersign-control
 proxy=$bin/proxy/main/countersign-proxy
-if [ ! -x "$control" ] || [ ! -x "$proxy" ]; then
-  echo "countersign: building, as $bin has no programs yet" >&2
-  (cd "$root" && ${BAZEL:-bazel} build //control/main:countersign-control //proxy/main:countersign-proxy) >&2
-fi
 
 fail() {
   echo "countersign: $1" >&2
