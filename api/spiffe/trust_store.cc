@@ -9,13 +9,13 @@ TrustStore::TrustStore(std::shared_ptr<const BundleSet> bundles) {
 }
 
 TrustView TrustStore::view() const {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard lock(mutex_);
   return view_;
 }
 
 void TrustStore::SetBundles(std::shared_ptr<const BundleSet> bundles, absl::Time changed_at) {
   {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     view_.bundles = std::move(bundles);
     view_.changed_at = changed_at;
   }
@@ -24,7 +24,7 @@ void TrustStore::SetBundles(std::shared_ptr<const BundleSet> bundles, absl::Time
 
 void TrustStore::SetDenyList(std::shared_ptr<const DenyList> deny_list, absl::Time changed_at) {
   {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     view_.deny_list = std::move(deny_list);
     view_.changed_at = changed_at;
   }

@@ -4,11 +4,10 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "api/spiffe/trust.h"
 
@@ -37,8 +36,8 @@ class TrustStore {
  private:
   void Tell() const;
 
-  mutable absl::Mutex mutex_;
-  TrustView view_ ABSL_GUARDED_BY(mutex_);
+  mutable std::mutex mutex_;
+  TrustView view_;
   std::vector<std::function<void()>> listeners_;
 };
 

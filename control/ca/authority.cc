@@ -62,7 +62,7 @@ absl::Status Authority::LoadIntermediate() {
   absl::StatusOr<std::shared_ptr<const LeafIssuer>> issuer =
       LeafIssuer::Create(std::move(content.certificates_der), content.key.get());
   if (!issuer.ok()) return unusable(issuer.status().message());
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard lock(mutex_);
   issuer_ = *std::move(issuer);
   return absl::OkStatus();
 }
@@ -83,7 +83,7 @@ absl::Status Authority::NewIntermediate() {
   if (status.ok()) status = state::WriteAtomically(IntermediatePath(), pem, 0600);
   OPENSSL_cleanse(pem.data(), pem.size());
   if (!status.ok()) return status;
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard lock(mutex_);
   issuer_ = *std::move(issuer);
   return absl::OkStatus();
 }

@@ -4,11 +4,10 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "api/identity/refusal.h"
 #include "api/spiffe/spiffe_id.h"
@@ -77,15 +76,15 @@ class Authority {
   absl::Status WriteBundle() const;
   std::string IntermediatePath() const { return options_.state_dir + "/ca/intermediate.pem"; }
   std::shared_ptr<const LeafIssuer> issuer() const {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     return issuer_;
   }
 
   const Options options_;
   const std::unique_ptr<Signer> signer_;
   std::vector<std::string> roots_der_;
-  mutable absl::Mutex mutex_;
-  std::shared_ptr<const LeafIssuer> issuer_ ABSL_GUARDED_BY(mutex_);
+  mutable std::mutex mutex_;
+  std::shared_ptr<const LeafIssuer> issuer_;
 };
 
 }  // namespace countersign::control::ca

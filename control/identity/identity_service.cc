@@ -5,6 +5,8 @@
 #include <spdlog/spdlog.h>
 
 #include <atomic>
+#include <condition_variable>
+#include <mutex>
 #include <random>
 #include <thread>
 #include <utility>
@@ -147,11 +149,11 @@ class IdentityService::Handler final
   void Shutdown();
 
   std::shared_ptr<const TrustMessages> messages() const {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     return messages_;
   }
   void Remove(const std::shared_ptr<Stream>& stream) {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     streams_.erase(stream);
     options_.metrics.StreamClosed();
   }
@@ -168,7 +170,7 @@ class IdentityService::Handler final
 
  private:
   std::vector<std::shared_ptr<Stream>> Streams() const {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     return {streams_.begin(), streams_.end()};
   }
   void Tick();
@@ -176,12 +178,12 @@ class IdentityService::Handler final
   void Serve(Priority priority, const std::vector<Asked>& batch);
 
   const Options options_;
-  mutable absl::Mutex mutex_;
-  absl::CondVar stop_;
-  std::shared_ptr<const TrustMessages> messages_ ABSL_GUARDED_BY(mutex_);
-  absl::flat_hash_set<std::shared_ptr<Stream>> streams_ ABSL_GUARDED_BY(mutex_);
-  absl::Time renewals_until_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  mutable std::mutex mutex_;  // of the next five
+  std::condition_variable stop_;
+  std::shared_ptr<const TrustMessages> messages_;
+  absl::flat_hash_set<std::shared_ptr<Stream>> streams_;
+  absl::Time renewals_until_ = absl::InfinitePast();
+  bool stopping_ = false;
   std::atomic<int> inline_{0};
   WorkQueue<Asked> work_;
   std::thread ticker_;
@@ -202,7 +204,7 @@ class IdentityService::Stream final
 
   void Start() { StartRead(&incoming_); }
   void Reject(const grpc::Status& status) {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     End(status);
   }
 
@@ -228,49 +230,48 @@ class IdentityService::Stream final
   void OnTick(absl::Time now);
 
  private:
-  bool attested() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !svid_.id.empty(); }
+  // From here on to End: the caller holds mutex_.
+  bool attested() const { return !svid_.id.empty(); }
 
   // Handles a message or the end of them. A request that this thread is to answer itself, once it
   // has let go of the mutex, comes back in `inline_request`.
-  void TakeRequest(bool ok, absl::Time arrived_at, std::unique_ptr<IdentityRequest>& inline_request)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Acknowledge(uint64_t version) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Refuse(const std::string& request_id, const Refused& refused)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void TakeRequest(bool ok, absl::Time arrived_at,
+                   std::unique_ptr<IdentityRequest>& inline_request);
+  void Acknowledge(uint64_t version);
+  void Refuse(const std::string& request_id, const Refused& refused);
   // Writes what there is to write, if nothing is being written.
-  void Pump() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool AddTrust(const TrustMessages& trust, IdentityResponse* response)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void End(const grpc::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Pump();
+  bool AddTrust(const TrustMessages& trust, IdentityResponse* response);
+  void End(const grpc::Status& status);
 
   Handler& handler_;
   grpc::CallbackServerContext* const context_;
   const absl::Time opened_at_;
   IdentityRequest incoming_;
 
-  absl::Mutex mutex_;
-  std::unique_ptr<IdentityResponse> answer_ ABSL_GUARDED_BY(mutex_);
-  std::unique_ptr<IdentityResponse> writing_ ABSL_GUARDED_BY(mutex_);
-  Svid svid_ ABSL_GUARDED_BY(mutex_);
-  uint64_t version_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint64_t sent_bundles_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint64_t sent_deny_list_ ABSL_GUARDED_BY(mutex_) = 0;
-  bool sent_trust_ ABSL_GUARDED_BY(mutex_) = false;
+  std::mutex mutex_;  // of all that follows
+  std::unique_ptr<IdentityResponse> answer_;
+  std::unique_ptr<IdentityResponse> writing_;
+  Svid svid_;
+  uint64_t version_ = 0;
+  uint64_t sent_bundles_ = 0;
+  uint64_t sent_deny_list_ = 0;
+  bool sent_trust_ = false;
   // The push whose acknowledgement is awaited, and what led to it.
-  uint64_t measured_version_ ABSL_GUARDED_BY(mutex_) = 0;
-  absl::Time measured_event_ ABSL_GUARDED_BY(mutex_);
-  absl::Time renew_due_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
-  std::string renew_reason_ ABSL_GUARDED_BY(mutex_);
-  bool renew_now_ ABSL_GUARDED_BY(mutex_) = false;
-  bool end_after_write_ ABSL_GUARDED_BY(mutex_) = false;
-  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  uint64_t measured_version_ = 0;
+  absl::Time measured_event_;
+  absl::Time renew_due_ = absl::InfiniteFuture();
+  std::string renew_reason_;
+  bool renew_now_ = false;
+  bool end_after_write_ = false;
+  bool ended_ = false;
 };
 
 void IdentityService::Stream::OnReadDone(bool ok) {
   const absl::Time arrived_at = absl::Now();
   std::unique_ptr<IdentityRequest> inline_request;
   {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     TakeRequest(ok, arrived_at, inline_request);
   }
   if (inline_request == nullptr) return;
@@ -320,7 +321,7 @@ void IdentityService::Stream::TakeRequest(bool ok, absl::Time arrived_at,
 void IdentityService::Stream::Renew(const IdentityRequest& request, absl::Time arrived_at) {
   Svid last;
   {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     if (ended_) return;
     last = svid_;
   }
@@ -329,7 +330,7 @@ void IdentityService::Stream::Renew(const IdentityRequest& request, absl::Time a
 }
 
 bool IdentityService::Stream::GetPeer(const IdentityRequest& request, PeerCertificate* peer) {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard lock(mutex_);
   if (ended_) return false;
   if (!request.attestation().has_svid()) return true;
   const auto auth = context_->auth_context();
@@ -344,7 +345,7 @@ bool IdentityService::Stream::GetPeer(const IdentityRequest& request, PeerCertif
 
 void IdentityService::Stream::Answer(const IdentityRequest& request, absl::Time arrived_at,
                                      Metrics::Evidence evidence, OrRefused<Granted> result) {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard lock(mutex_);
   // The identity may have been denied meanwhile.
   if (ended_ || end_after_write_) return;
   if (const auto* refused = std::get_if<Refused>(&result)) {
@@ -443,7 +444,7 @@ void IdentityService::Stream::Pump() {
 }
 
 void IdentityService::Stream::OnWriteDone(bool ok) {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard lock(mutex_);
   writing_ = nullptr;
   if (!ok) return End(grpc::Status::CANCELLED);
   if (end_after_write_ && answer_ == nullptr) return End(grpc::Status::OK);
@@ -451,7 +452,7 @@ void IdentityService::Stream::OnWriteDone(bool ok) {
 }
 
 void IdentityService::Stream::OnTrustChange() {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard lock(mutex_);
   if (ended_ || !attested()) return;
   const std::shared_ptr<const TrustMessages> trust = handler_.messages();
   if (!end_after_write_ && trust->view.deny_list->Denies(svid_.id, svid_.issuer, svid_.serial)) {
@@ -461,7 +462,7 @@ void IdentityService::Stream::OnTrustChange() {
 }
 
 void IdentityService::Stream::RenewAt(absl::Time due, const std::string& reason) {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard lock(mutex_);
   // Asked again, it is not put off.
   if (due >= renew_due_) return;
   renew_due_ = due;
@@ -469,7 +470,7 @@ void IdentityService::Stream::RenewAt(absl::Time due, const std::string& reason)
 }
 
 void IdentityService::Stream::OnTick(absl::Time now) {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard lock(mutex_);
   if (ended_) return;
   if (!attested()) {
     if (now > opened_at_ + handler_.options().attestation_timeout) {
@@ -497,7 +498,7 @@ IdentityService::Handler::StreamIdentity(grpc::CallbackServerContext* context) {
   bool full;
   bool stopping;
   {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     stopping = stopping_;
     full = streams_.size() >= options_.max_streams;
     streams_.insert(stream);
@@ -542,7 +543,7 @@ void IdentityService::Handler::OnTrustChange() {
   // A change may overtake another: the messages are always made from the view in force.
   auto messages = MakeTrustMessages(options_.trust.view());
   {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     messages_ = std::move(messages);
   }
   for (const auto& stream : Streams()) stream->OnTrustChange();
@@ -551,7 +552,7 @@ void IdentityService::Handler::OnTrustChange() {
 void IdentityService::Handler::AskForRenewal(const std::string& reason, absl::Duration spread) {
   const absl::Time now = absl::Now();
   {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     renewals_until_ = std::max(renewals_until_, now + spread + absl::Seconds(1));
   }
   for (const auto& stream : Streams()) {
@@ -563,8 +564,8 @@ void IdentityService::Handler::Tick() {
   for (int tick = 1;; ++tick) {
     bool renewals;
     {
-      absl::MutexLock lock(&mutex_);
-      if (!stopping_) stop_.WaitWithTimeout(&mutex_, kTick);
+      std::unique_lock lock(mutex_);
+      stop_.wait_for(lock, absl::ToChronoMilliseconds(kTick), [this] { return stopping_; });
       if (stopping_) return;
       renewals = absl::Now() < renewals_until_;
     }
@@ -576,9 +577,9 @@ void IdentityService::Handler::Tick() {
 
 void IdentityService::Handler::Shutdown() {
   {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     stopping_ = true;
-    stop_.SignalAll();
+    stop_.notify_all();
   }
   work_.Stop();
   for (const auto& stream : Streams()) {

@@ -30,7 +30,7 @@ Refused Denied(const spiffe::SpiffeId& id) {
 }  // namespace
 
 void SvidIssuer::SetPolicy(const IssuancePolicy& policy) {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard lock(mutex_);
   policy_ = policy;
 }
 
@@ -122,7 +122,7 @@ OrRefused<Granted> SvidIssuer::Renew(const IdentityRequest& request, const Svid&
 OrRefused<absl::Duration> SvidIssuer::ChooseTtl(const IdentityRequest& request) const {
   IssuancePolicy policy;
   {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     policy = policy_;
   }
   const absl::Duration requested = absl::Seconds(request.requested_ttl().seconds()) +

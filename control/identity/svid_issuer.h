@@ -4,13 +4,12 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/functional/function_ref.h"
-#include "absl/synchronization/mutex.h"
 #include "api/identity/v1/identity.pb.h"
 #include "api/spiffe/trust_store.h"
 #include "control/attest/attestor.h"
@@ -89,8 +88,8 @@ class SvidIssuer {
                                                  absl::Duration ttl) const;
 
   const Options options_;
-  mutable absl::Mutex mutex_;
-  IssuancePolicy policy_ ABSL_GUARDED_BY(mutex_);
+  mutable std::mutex mutex_;
+  IssuancePolicy policy_;
 };
 
 }  // namespace countersign::control::identity

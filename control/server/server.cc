@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <mutex>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -91,8 +92,8 @@ class Server::Parts {
   std::vector<int> ports_;
   absl::Time purge_at_ = absl::InfinitePast();
 
-  absl::Mutex policy_mutex_;
-  identity::IssuancePolicy policy_ ABSL_GUARDED_BY(policy_mutex_);
+  std::mutex policy_mutex_;
+  identity::IssuancePolicy policy_;
 };
 
 absl::Status Server::Parts::Start(int stop_fd) {
@@ -254,7 +255,7 @@ void Server::Parts::OnModel(const registry::Model& model) {
   const identity::IssuancePolicy policy{.ttl = model.mesh().ttl, .max_ttl = model.mesh().max_ttl};
   bool shorter;
   {
-    absl::MutexLock lock(&policy_mutex_);
+    const std::lock_guard lock(policy_mutex_);
     if (policy == policy_ && serving_) return;
     shorter = serving_ && policy.ttl < policy_.ttl;
     policy_ = policy;
@@ -291,7 +292,7 @@ void Server::Parts::Tick() {
     spdlog::info("the intermediate authority was renewed");
     absl::Duration ttl;
     {
-      absl::MutexLock lock(&policy_mutex_);
+      const std::lock_guard lock(policy_mutex_);
       ttl = policy_.ttl;
     }
     identity_service_->AskForRenewal(

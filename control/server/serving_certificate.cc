@@ -23,7 +23,7 @@ ServingCertificate::ServingCertificate(const ca::Authority& authority, std::stri
     : authority_(authority), trust_domain_(std::move(trust_domain)) {}
 
 std::shared_ptr<const ServingCertificate::KeyPair> ServingCertificate::current() const {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard lock(mutex_);
   return current_;
 }
 
@@ -55,7 +55,7 @@ absl::Status ServingCertificate::Renew() {
   pair->not_after = issued.not_after;
   const absl::Time now = absl::Now();
   renew_at_ = now + (issued.not_after - now) / 2;
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard lock(mutex_);
   current_ = std::move(pair);
   return absl::OkStatus();
 }

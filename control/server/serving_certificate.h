@@ -3,11 +3,10 @@
 #define COUNTERSIGN_CONTROL_SERVER_SERVING_CERTIFICATE_H_
 
 #include <memory>
+#include <mutex>
 #include <string>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "control/ca/authority.h"
 
@@ -41,8 +40,8 @@ class ServingCertificate {
   const ca::Authority& authority_;
   const std::string trust_domain_;
   absl::Time renew_at_ = absl::InfinitePast();
-  mutable absl::Mutex mutex_;
-  std::shared_ptr<const KeyPair> current_ ABSL_GUARDED_BY(mutex_);
+  mutable std::mutex mutex_;
+  std::shared_ptr<const KeyPair> current_;
 };
 
 }  // namespace countersign::control::server

@@ -4,11 +4,11 @@
 
 #include <atomic>
 #include <filesystem>
+#include <mutex>
 #include <random>
 #include <thread>
 #include <vector>
 
-#include "absl/synchronization/mutex.h"
 #include "tests/integration/control_process.h"
 
 namespace countersign::testing {
@@ -24,7 +24,7 @@ constexpr char kWeb[] = "spiffe://cluster.local/ns/shop/sa/web";
 // What a round's clients have seen of their tokens. A token that was sent into the crash without an
 // answer may be used or not; afterwards it must be one of the two for good.
 struct Tokens {
-  absl::Mutex mutex;
+  std::mutex mutex;
   std::vector<std::string> granted;
   std::vector<std::string> unanswered;
 };
@@ -62,7 +62,7 @@ TEST(ControlCrashTest, KillingItWhileItIssuesLosesNothing) {
         for (size_t at = next++; at < round.size(); at = next++) {
           IdentityProbe probe(control.address(), bundle);
           const auto response = probe.Ask(probe.WithToken(round[at]));
-          absl::MutexLock lock(&tokens.mutex);
+          const std::lock_guard lock(tokens.mutex);
           (response.has_svid() ? tokens.granted : tokens.unanswered).push_back(round[at]);
           if (!response.has_svid()) {
             EXPECT_FALSE(response.has_refusal()) << response.DebugString();

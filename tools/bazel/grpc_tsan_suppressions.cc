@@ -6,6 +6,8 @@
 extern "C" const char* __tsan_default_suppressions() {
   return "race:grpc::internal::CallOpSet\n"
          "race:grpc::CompletionQueue\n"
+         "race_top:grpc::internal::\n"
+         "race_top:grpc::ByteBuffer\n"
          // Certificate verifiers are made by us and called and destroyed by gRPC's threads.
          "race:grpc_tls_credentials_options\n"
          "race:SpiffeServerVerifier\n";
