@@ -117,7 +117,7 @@ def suite_asan():
 
 def suite_tsan():
     say('unit tests under ThreadSanitizer')
-    arguments = ['--config=tsan', '--test_tag_filters=-netns', '--build_tests_only', '//...']
+    arguments = ['--config=tsan', '--test_tag_filters=-netns,-notsan', '--build_tests_only', '//...']
     # gcc 12's ThreadSanitizer gives up where the kernel spreads addresses wider than it expects.
     try:
         with open('/proc/sys/vm/mmap_rnd_bits') as file:
