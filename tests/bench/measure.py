@@ -354,7 +354,7 @@ def main():
     if not os.path.exists(LOAD):
         sys.exit(f"{LOAD} is not built: tests/bench/run builds it, or set COUNTERSIGN_BIN")
     peer = sys.argv[1]
-    work = f"{cache_dir()}/work/{BASE}/{peer}"
+    work = f"{cache_dir()}/scratch/{BASE}/{peer}"
     shutil.rmtree(work, ignore_errors=True)
     os.makedirs(work)
     this_round = Round(peer, work)
