@@ -6,12 +6,6 @@
 extern "C" const char* __tsan_default_suppressions() {
   return "race:grpc::internal::CallOpSet\n"
          "race:grpc::CompletionQueue\n"
-         "race_top:grpc::internal::\n"
-         // How the callback API's tags are filled and then run. It stands under every reactor's
-         // callback, so a race inside one goes unseen; what they share is behind std::mutex.
-         "race:grpc::internal::CallbackWithSuccessTag\n"
-         "race:grpc::internal::CallbackWithStatusTag\n"
-         "race_top:grpc::ByteBuffer\n"
          // Certificate verifiers are made by us and called and destroyed by gRPC's threads.
          "race:grpc_tls_credentials_options\n"
          "race:SpiffeServerVerifier\n";
