@@ -7,6 +7,7 @@ namespace countersign::xds {
 // Type URLs of the resources.
 inline constexpr char kListenerUrl[] = "type.googleapis.com/envoy.config.listener.v3.Listener";
 inline constexpr char kClusterUrl[] = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
+inline constexpr char kRoutesUrl[] = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
 inline constexpr char kEndpointsUrl[] =
     "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
 
@@ -28,13 +29,13 @@ inline constexpr char kInboundCluster[] = "InboundPassthroughCluster";
 inline constexpr char kSvidSecret[] = "default";
 inline constexpr char kTrustSecret[] = "ROOTCA";
 
-// Offered in ALPN by mesh peers that speak TLS on the application's own port.
-inline constexpr char kMeshAlpn[] = "countersign";
-
 // The namespace of our metadata, and its keys.
 inline constexpr char kMetadata[] = "countersign";
 inline constexpr char kTransportKey[] = "transport";     // `hbone`, `tls`, `none`
 inline constexpr char kTunnelPortKey[] = "tunnel_port";  // a number
+inline constexpr char kMeshHttpKey[] =
+    "mesh_http";  // true: takes kMeshHttpAlpn on the application's own ports
+inline constexpr char kProtocolKey[] = "protocol";  // `auto`, `tcp`, `http`, `http2`
 inline constexpr char kIdentityKey[] = "identity";
 inline constexpr char kWorkloadKey[] = "workload";
 inline constexpr char kNamespaceKey[] = "namespace";

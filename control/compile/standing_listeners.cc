@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "api/net/alpn.h"
 #include "absl/strings/str_cat.h"
 #include "api/xds/names.h"
 #include "api/xds/original_dst.pb.h"
@@ -58,7 +59,7 @@ void AddChains(std::optional<uint16_t> port, const MtlsDecision& decision,
   if (decision.mode != MutualTls::DISABLE) {
     listener::FilterChain* mtls = add("mtls");
     mtls->mutable_filter_chain_match()->set_transport_protocol("tls");
-    mtls->mutable_filter_chain_match()->add_application_protocols(xds::kMeshAlpn);
+    mtls->mutable_filter_chain_match()->add_application_protocols(net::kMeshAlpn);
     *mtls->mutable_transport_socket() = DownstreamMtls();
   }
   if (decision.mode != MutualTls::STRICT) {

@@ -1,5 +1,6 @@
 #include "control/compile/transport_sockets.h"
 
+#include "api/net/alpn.h"
 #include "api/xds/names.h"
 #include "api/xds/raw_buffer.pb.h"
 #include "api/xds/tls.pb.h"
@@ -19,7 +20,7 @@ void SetSecret(const char* name, tls::SdsSecretConfig* config) {
 void FillCommon(tls::CommonTlsContext* common) {
   common->mutable_tls_params()->set_tls_minimum_protocol_version(tls::TlsParameters::TLSv1_3);
   common->mutable_tls_params()->set_tls_maximum_protocol_version(tls::TlsParameters::TLSv1_3);
-  common->add_alpn_protocols(xds::kMeshAlpn);
+  common->add_alpn_protocols(net::kMeshAlpn);
   SetSecret(xds::kSvidSecret, common->add_tls_certificate_sds_secret_configs());
 }
 

@@ -23,6 +23,26 @@ struct Record {
   absl::string_view peer_serial;  // hex
   uint64_t bytes_sent = 0;        // to downstream
   uint64_t bytes_received = 0;    // from downstream
+  absl::string_view flags = {};   // response flags of Envoy's letters, `-` for none
+  absl::string_view reason = {};  // why it was refused or broke off; empty for an orderly end
+  absl::string_view policy = {};  // that refused it
+
+  // HTTP requests only; `http` is false for a connection.
+  bool http = false;
+  absl::string_view protocol = {};  // `HTTP/1.1`
+  absl::string_view method = {};
+  absl::string_view authority = {};
+  absl::string_view path = {};
+  absl::string_view user_agent = {};
+  absl::string_view request_id = {};
+  absl::string_view trace_id = {};
+  absl::string_view route = {};
+  absl::string_view cluster = {};
+  uint16_t status = 0;
+  int grpc_status = -1;
+  uint32_t attempts = 0;
+  absl::Duration upstream_duration =
+      absl::ZeroDuration();  // to the head of the upstream's response; zero: none came
 };
 
 // One field of a line, declared once: FIELDS.md and both formats are made from the same table.

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "api/net/address.h"
+#include "proxy/config/http.h"
 #include "proxy/config/inbound.h"
 #include "proxy/config/outbound.h"
 
@@ -14,6 +15,7 @@ namespace countersign::config {
 struct ProxyConfig {
   InboundPolicy inbound;
   OutboundPolicy outbound;
+  HttpOptions http;
 };
 
 // Implemented by the xDS client. Thread-safe: workers call it from their own threads.

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
+#include "proxy/config/cluster.h"
 
 namespace countersign::config {
 
@@ -14,6 +15,9 @@ enum class MtlsMode : uint8_t { kDisable, kPermissive, kStrict };
 struct PortPolicy {
   MtlsMode mode = MtlsMode::kStrict;  // fail closed
   std::string policy;  // `namespace/name` of the PeerAuthentication or Mesh that decided
+  AppProtocol protocol = AppProtocol::kAuto;  // that the application speaks there
+  std::string service;  // that has this port, for metrics; empty if none or several
+  std::string service_namespace;
 };
 
 struct InboundPolicy {

@@ -3,6 +3,7 @@
 #include <map>
 #include <optional>
 
+#include "api/net/alpn.h"
 #include "absl/strings/str_cat.h"
 #include "api/xds/names.h"
 #include "api/xds/original_dst.pb.h"
@@ -102,15 +103,15 @@ absl::Status AddChain(const listener::FilterChain& chain, const std::string& pat
     }
     // Without ALPN all TLS would be taken for the mesh's, the application's own included.
     for (const std::string& alpn : match.application_protocols()) {
-      if (alpn != xds::kMeshAlpn && alpn != "h2") {
+      if (alpn != net::kMeshAlpn && alpn != "h2") {
         return Refuse(
             absl::StrCat(match_path, ".application_protocols"),
-            absl::StrCat("`", alpn.substr(0, 64), "` is not honoured; `", xds::kMeshAlpn, "` is"));
+            absl::StrCat("`", alpn.substr(0, 64), "` is not honoured; `", net::kMeshAlpn, "` is"));
       }
     }
     if (match.application_protocols().empty()) {
       return Refuse(absl::StrCat(match_path, ".application_protocols"),
-                    absl::StrCat("must name `", xds::kMeshAlpn, "`"));
+                    absl::StrCat("must name `", net::kMeshAlpn, "`"));
     }
     group->mtls = true;
   } else {

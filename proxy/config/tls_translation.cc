@@ -1,5 +1,6 @@
 #include "proxy/config/tls_translation.h"
 
+#include "api/net/alpn.h"
 #include "absl/strings/str_cat.h"
 #include "api/xds/names.h"
 #include "api/xds/raw_buffer.pb.h"
@@ -34,9 +35,9 @@ absl::Status CheckCommon(const tls::CommonTlsContext& common, const std::string&
         path, ".tls_params.tls_maximum_protocol_version: mesh peers speak TLS 1.3 only"));
   }
   for (const std::string& alpn : common.alpn_protocols()) {
-    if (alpn != xds::kMeshAlpn && alpn != "h2") {
+    if (alpn != net::kMeshAlpn && alpn != "h2") {
       return absl::InvalidArgumentError(absl::StrCat(path, ".alpn_protocols: `", alpn.substr(0, 64),
-                                                     "` is not honoured; `", xds::kMeshAlpn,
+                                                     "` is not honoured; `", net::kMeshAlpn,
                                                      "` and `h2` are"));
     }
   }

@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "proxy/listener/client_hello.h"
-#include "proxy/tls/alpn.h"
+#include "api/net/alpn.h"
 
 namespace countersign::pipeline {
 
@@ -137,7 +137,7 @@ void InboundConnection::Decide() {
           ? absl::string_view(reinterpret_cast<const char*>(seen_.front()->data()), seen_.size())
           : absl::string_view(copy);
   const bool strict = policy().mode == MtlsMode::kStrict;
-  switch (listener::SniffClientHello(bytes, tls::kMeshAlpn)) {
+  switch (listener::SniffClientHello(bytes, net::kMeshAlpn)) {
     case Sniffed::kNeedMore:
       if (!seen_end_) {
         if (!seen_.empty() && !timer_.armed()) timer_.Arm(env_.settings().handshake_timeout);
@@ -165,7 +165,7 @@ void InboundConnection::Terminate() {
   state_ = State::kHandshaking;
   greeting_timer_.Cancel();
   timer_.Arm(env_.settings().handshake_timeout);
-  auto tls = std::make_unique<tls::TlsTransportSocket>(env_.ServerTls(tls::kMeshAlpn), &seen_);
+  auto tls = std::make_unique<tls::TlsTransportSocket>(env_.ServerTls(net::kMeshAlpn), &seen_);
   tls_ = tls.get();
   downstream_.SetTransport(std::move(tls));
 }

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "proxy/tls/alpn.h"
+#include "api/net/alpn.h"
 
 namespace countersign::pipeline {
 
@@ -63,7 +63,7 @@ void InboundTunnel::Start() {
   options.open_timeout = env_.settings().handshake_timeout;
   tunnel_ = std::make_unique<TunnelConnection>(
       env_.dispatcher(), static_cast<TunnelConnection::Owner&>(*this), options, std::move(socket_),
-      env_.ServerTls(tls::kTunnelAlpn));
+      env_.ServerTls(net::kTunnelAlpn));
 }
 
 void InboundTunnel::OnEnvironmentChanged() {

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "proxy/tls/alpn.h"
+#include "api/net/alpn.h"
 
 namespace countersign::pipeline {
 
@@ -126,7 +126,7 @@ void OutboundConnection::ConnectToHost(DestinationTable::Entry& entry) {
                                    cluster.connect_timeout, *this);
     case config::EndpointTransport::kTls: {
       auto tls = std::make_unique<tls::TlsTransportSocket>(
-          env_.ClientTls(tls::kMeshAlpn, endpoint.identity), nullptr);
+          env_.ClientTls(net::kMeshAlpn, endpoint.identity), nullptr);
       tls_ = tls.get();
       return ConnectDirectly(endpoint.address, std::move(tls), cluster.connect_timeout);
     }

@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
-#include "proxy/tls/alpn.h"
+#include "api/net/alpn.h"
 #include "proxy/tls/tls_transport_socket.h"
 
 namespace countersign::tls {
@@ -50,9 +50,9 @@ absl::Status RehearseHandshake(const std::shared_ptr<const identity::SecretSnaps
   End server;
   server.socket = net::Socket(fds[1]);
   client.tls = std::make_unique<TlsTransportSocket>(
-      TlsOptions{*client_context, kMeshAlpn, secret->id, &verifier, &clock}, nullptr);
+      TlsOptions{*client_context, net::kMeshAlpn, secret->id, &verifier, &clock}, nullptr);
   server.tls = std::make_unique<TlsTransportSocket>(
-      TlsOptions{*server_context, kMeshAlpn, {}, &verifier, &clock}, nullptr);
+      TlsOptions{*server_context, net::kMeshAlpn, {}, &verifier, &clock}, nullptr);
   client.to_send.Append("c", 1);
   server.to_send.Append("s", 1);
   for (int i = 0; i < kMostTurns && (client.received.empty() || server.received.empty()); ++i) {

@@ -18,7 +18,7 @@ namespace countersign::tls {
 
 struct TlsOptions {
   std::shared_ptr<const TlsContext> context;
-  absl::string_view alpn;            // must be agreed on; a constant of alpn.h
+  absl::string_view alpn;            // must be agreed on; a constant of api/net/alpn.h
   spiffe::SpiffeId expected_id;      // clients: the one that may answer
   PeerVerifier* verifier = nullptr;  // outlives the connection
   const event::Clock* clock = nullptr;

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "proxy/tls/alpn.h"
+#include "api/net/alpn.h"
 
 namespace countersign::upstream {
 
@@ -114,7 +114,7 @@ void HbonePool::Connect(Group& group, std::chrono::milliseconds timeout, Request
   options.limits = options_.limits;
   tls::TlsOptions tls;
   tls.context = context_;
-  tls.alpn = tls::kTunnelAlpn;
+  tls.alpn = net::kTunnelAlpn;
   tls.expected_id = group.key.identity;
   tls.verifier = &verifier_;
   tls.clock = &dispatcher_.clock();
