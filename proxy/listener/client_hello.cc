@@ -41,7 +41,7 @@ class Reader {
 };
 
 // `body`: the ClientHello after its 4 bytes of header.
-bool OffersAlpn(absl::string_view body, absl::string_view wanted) {
+bool OffersAlpn(absl::string_view body, absl::Span<const absl::string_view> wanted) {
   Reader hello(body);
   hello.Take(2 + 32);  // version, random
   hello.Prefixed(1);   // session id
@@ -56,7 +56,8 @@ bool OffersAlpn(absl::string_view body, absl::string_view wanted) {
     Reader outer(data);
     Reader names(outer.Prefixed(2));
     while (names.ok() && !names.done()) {
-      if (names.Prefixed(1) == wanted && names.ok()) return true;
+      const absl::string_view name = names.Prefixed(1);
+      if (names.ok() && std::find(wanted.begin(), wanted.end(), name) != wanted.end()) return true;
     }
     return false;
   }
@@ -65,7 +66,7 @@ bool OffersAlpn(absl::string_view body, absl::string_view wanted) {
 
 }  // namespace
 
-Sniffed SniffClientHello(absl::string_view bytes, absl::string_view mesh_alpn) {
+Sniffed SniffClientHello(absl::string_view bytes, absl::Span<const absl::string_view> mesh_alpns) {
   // The handshake message, gathered from its records.
   std::string joined;
   absl::string_view message;
@@ -100,8 +101,8 @@ Sniffed SniffClientHello(absl::string_view bytes, absl::string_view mesh_alpn) {
       const size_t body = header.Number(3);
       if (body > kMaxClientHello) return Sniffed::kOtherTls;
       if (message.size() >= 4 + body) {
-        return OffersAlpn(message.substr(4, body), mesh_alpn) ? Sniffed::kMeshTls
-                                                              : Sniffed::kOtherTls;
+        return OffersAlpn(message.substr(4, body), mesh_alpns) ? Sniffed::kMeshTls
+                                                               : Sniffed::kOtherTls;
       }
     }
     if (part.size() < length) break;

@@ -40,17 +40,14 @@ bool ChainDigest(X509* leaf, STACK_OF(X509) * untrusted, std::string* out) {
 }  // namespace
 
 VerifyError PeerVerifier::Verify(X509* leaf, STACK_OF(X509) * untrusted,
-                                 const spiffe::BundleSet& bundles,
-                                 const spiffe::DenyList& deny_list, absl::Time now,
-                                 std::shared_ptr<const spiffe::PeerSvid>* svid) {
+                                 const std::shared_ptr<const spiffe::BundleSet>& bundles,
+                                 const std::shared_ptr<const spiffe::DenyList>& deny_list,
+                                 absl::Time now, std::shared_ptr<const spiffe::PeerSvid>* svid) {
   if (leaf == nullptr) return VerifyError::kNoCertificate;
-  if (bundles_ != &bundles || deny_list_ != &deny_list || bundle_epoch_ != bundles.epoch() ||
-      deny_epoch_ != deny_list.epoch()) {
+  if (bundles_ != bundles || deny_list_ != deny_list) {
     verified_.clear();
-    bundles_ = &bundles;
-    deny_list_ = &deny_list;
-    bundle_epoch_ = bundles.epoch();
-    deny_epoch_ = deny_list.epoch();
+    bundles_ = bundles;
+    deny_list_ = deny_list;
   }
   std::string key;
   const bool has_key = ChainDigest(leaf, untrusted, &key);
@@ -66,7 +63,8 @@ VerifyError PeerVerifier::Verify(X509* leaf, STACK_OF(X509) * untrusted,
     }
   }
   auto parsed = std::make_shared<spiffe::PeerSvid>();
-  const VerifyError error = spiffe::Verify(leaf, untrusted, bundles, deny_list, now, parsed.get());
+  const VerifyError error =
+      spiffe::Verify(leaf, untrusted, *bundles, *deny_list, now, parsed.get());
   // Kept on a refusal too: the log names whom it was.
   *svid = parsed;
   if (error != VerifyError::kNone || !has_key) return error;

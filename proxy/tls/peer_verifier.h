@@ -18,7 +18,8 @@ class PeerVerifier {
  public:
   // Fills `svid` on kNone.
   spiffe::VerifyError Verify(X509* leaf, STACK_OF(X509) * untrusted,
-                             const spiffe::BundleSet& bundles, const spiffe::DenyList& deny_list,
+                             const std::shared_ptr<const spiffe::BundleSet>& bundles,
+                             const std::shared_ptr<const spiffe::DenyList>& deny_list,
                              absl::Time now, std::shared_ptr<const spiffe::PeerSvid>* svid);
 
   uint64_t hits() const { return hits_; }
@@ -32,11 +33,9 @@ class PeerVerifier {
   };
 
   absl::flat_hash_map<std::string, Entry> verified_;
-  // Compared by address and epoch: a new snapshot with an old epoch is still another snapshot.
-  const void* bundles_ = nullptr;
-  const void* deny_list_ = nullptr;
-  uint64_t bundle_epoch_ = 0;
-  uint64_t deny_epoch_ = 0;
+  // What they were verified with: held, so that no other snapshot can have its address.
+  std::shared_ptr<const spiffe::BundleSet> bundles_;
+  std::shared_ptr<const spiffe::DenyList> deny_list_;
   uint64_t hits_ = 0;
 };
 

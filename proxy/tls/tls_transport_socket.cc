@@ -8,6 +8,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 namespace countersign::tls {
 namespace {
@@ -74,11 +75,14 @@ TlsTransportSocket::TlsTransportSocket(TlsOptions options, Buffer* seen)
     return;
   }
   SSL_set_connect_state(ssl_.get());
-  uint8_t alpn[256];
-  alpn[0] = static_cast<uint8_t>(options_.alpn.size());
-  std::memcpy(alpn + 1, options_.alpn.data(), options_.alpn.size());
+  std::string wire;  // RFC 7301, section 3.1
+  for (const absl::string_view name : options_.alpn.names()) {
+    wire.push_back(static_cast<char>(name.size()));
+    wire.append(name.data(), name.size());
+  }
   // Returns 0 on success, unlike its neighbours.
-  if (SSL_set_alpn_protos(ssl_.get(), alpn, static_cast<unsigned>(options_.alpn.size() + 1)) != 0) {
+  if (SSL_set_alpn_protos(ssl_.get(), reinterpret_cast<const uint8_t*>(wire.data()),
+                          static_cast<unsigned>(wire.size())) != 0) {
     failed_ = true;
     return;
   }
@@ -104,8 +108,8 @@ int TlsTransportSocket::OnVerify(X509_STORE_CTX* store, void*) {
   TlsTransportSocket* self = SocketOf(ssl);
   const identity::SecretSnapshot& secret = self->options_.context->secret();
   VerifyError error = self->options_.verifier->Verify(
-      X509_STORE_CTX_get0_cert(store), X509_STORE_CTX_get0_untrusted(store), *secret.bundles,
-      *secret.deny_list, self->options_.clock->Wall(), &self->peer_);
+      X509_STORE_CTX_get0_cert(store), X509_STORE_CTX_get0_untrusted(store), secret.bundles,
+      secret.deny_list, self->options_.clock->Wall(), &self->peer_);
   if (error == VerifyError::kNone && !self->server_ &&
       !(self->peer_->id == self->options_.expected_id)) {
     error = VerifyError::kUnexpectedId;
@@ -117,14 +121,15 @@ int TlsTransportSocket::OnVerify(X509_STORE_CTX* store, void*) {
 
 int TlsTransportSocket::OnSelectAlpn(SSL* ssl, const unsigned char** out, unsigned char* out_length,
                                      const unsigned char* in, unsigned in_length, void*) {
-  const absl::string_view wanted = SocketOf(ssl)->options_.alpn;
-  for (unsigned i = 0; i < in_length; i += 1 + in[i]) {
-    const unsigned n = in[i];
-    if (i + 1 + n > in_length) break;
-    if (absl::string_view(reinterpret_cast<const char*>(in + i + 1), n) == wanted) {
-      *out = in + i + 1;
-      *out_length = static_cast<unsigned char>(n);
-      return SSL_TLSEXT_ERR_OK;
+  for (const absl::string_view wanted : SocketOf(ssl)->options_.alpn.names()) {
+    for (unsigned i = 0; i < in_length; i += 1 + in[i]) {
+      const unsigned n = in[i];
+      if (i + 1 + n > in_length) break;
+      if (absl::string_view(reinterpret_cast<const char*>(in + i + 1), n) == wanted) {
+        *out = in + i + 1;
+        *out_length = static_cast<unsigned char>(n);
+        return SSL_TLSEXT_ERR_OK;
+      }
     }
   }
   return SSL_TLSEXT_ERR_ALERT_FATAL;
@@ -199,7 +204,8 @@ bool TlsTransportSocket::FinishHandshake() {
   const unsigned char* alpn = nullptr;
   unsigned alpn_length = 0;
   SSL_get0_alpn_selected(ssl_.get(), &alpn, &alpn_length);
-  if (absl::string_view(reinterpret_cast<const char*>(alpn), alpn_length) != options_.alpn) {
+  alpn_ = options_.alpn.Find(absl::string_view(reinterpret_cast<const char*>(alpn), alpn_length));
+  if (alpn_.empty()) {
     library_reason_ = SSL_R_NO_APPLICATION_PROTOCOL;
     return false;
   }
@@ -405,7 +411,8 @@ std::string TlsTransportSocket::Explain() const {
     case SSL_R_UNSUPPORTED_PROTOCOL:
       return "the peer offers no TLS 1.3, which the mesh requires";
     case SSL_R_NO_APPLICATION_PROTOCOL:
-      return absl::StrCat("the peer does not speak the mesh's protocol '", options_.alpn,
+      return absl::StrCat("the peer does not speak the mesh's protocol '",
+                          absl::StrJoin(options_.alpn.names(), "' or '"),
                           "' (ALPN): it is TLS, but no sidecar of this mesh");
     case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
       return "the peer presented no certificate; the mesh requires mutual TLS";

@@ -6,6 +6,8 @@
 #include <memory>
 #include <string>
 
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "api/spiffe/openssl_ptr.h"
 #include "api/spiffe/verifier.h"
 #include "proxy/event/clock.h"
@@ -16,9 +18,34 @@
 
 namespace countersign::tls {
 
+// Application protocols in the order of preference; constants of api/net/alpn.h.
+class AlpnList {
+ public:
+  static constexpr int kMax = 2;
+
+  AlpnList() = default;
+  AlpnList(absl::string_view only) : names_{only, {}} {}             // NOLINT: one is a list too
+  AlpnList(const char* only) : AlpnList(absl::string_view(only)) {}  // NOLINT
+  AlpnList(absl::string_view first, absl::string_view second) : names_{first, second} {}
+
+  absl::Span<const absl::string_view> names() const {
+    return absl::MakeConstSpan(names_, names_[0].empty() ? 0 : names_[1].empty() ? 1 : 2);
+  }
+  // The list's own view of `name`; empty if it is not in the list.
+  absl::string_view Find(absl::string_view name) const {
+    for (const absl::string_view mine : names()) {
+      if (mine == name) return mine;
+    }
+    return {};
+  }
+
+ private:
+  absl::string_view names_[kMax];
+};
+
 struct TlsOptions {
   std::shared_ptr<const TlsContext> context;
-  absl::string_view alpn;            // must be agreed on; a constant of api/net/alpn.h
+  AlpnList alpn;                     // one of these must be agreed on
   spiffe::SpiffeId expected_id;      // clients: the one that may answer
   PeerVerifier* verifier = nullptr;  // outlives the connection
   const event::Clock* clock = nullptr;
@@ -43,6 +70,9 @@ class TlsTransportSocket final : public net::TransportSocket {
   // could be read (may be null).
   const std::shared_ptr<const spiffe::PeerSvid>& peer() const { return peer_; }
   spiffe::VerifyError verify_error() const { return verify_error_; }
+  // The application protocol that was agreed on; empty before the handshake is over. Lives for
+  // ever.
+  absl::string_view alpn() const { return alpn_; }
   // The TLS alert that the peer sent (RFC 8446, section 6), or -1.
   int alert() const { return alert_; }
   // The failure in words, for the log; empty while there is none.
@@ -80,6 +110,7 @@ class TlsTransportSocket final : public net::TransportSocket {
   std::string server_secret_;
   std::shared_ptr<const spiffe::PeerSvid> peer_;
   std::string post_handshake_;  // a message in several records
+  absl::string_view alpn_;
   uint64_t opened_bytes_ = 0;
   uint32_t cheap_records_ = 0;  // KeyUpdates, tickets and empty records
   int alert_ = -1;

@@ -1,0 +1,48 @@
+#include "proxy/listener/http_detector.h"
+
+#include <algorithm>
+
+namespace countersign::listener {
+namespace {
+
+constexpr absl::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+constexpr absl::string_view kVersion = "HTTP/1.";
+// Longer than any registered method (`UPDATEREDIRECTREF`).
+constexpr size_t kMaxMethod = 24;
+
+bool IsMethodByte(char c) { return (c >= 'A' && c <= 'Z') || c == '-' || c == '_'; }
+
+// `text` and `whole` agree as far as `text` goes.
+bool MayBecome(absl::string_view text, absl::string_view whole) {
+  const size_t n = std::min(text.size(), whole.size());
+  return text.substr(0, n) == whole.substr(0, n);
+}
+
+}  // namespace
+
+Detected DetectHttp(absl::string_view bytes) {
+  if (MayBecome(bytes, kPreface)) {
+    return bytes.size() >= kPreface.size() ? Detected::kHttp2 : Detected::kNeedMore;
+  }
+  // RFC 9112, section 2.2: empty lines before the request line are to be ignored.
+  for (int i = 0; i < 2 && bytes.substr(0, 2) == "\r\n"; ++i) bytes.remove_prefix(2);
+  if (bytes.empty() || bytes == "\r") return Detected::kNeedMore;
+  size_t at = 0;
+  while (at < bytes.size() && IsMethodByte(bytes[at])) ++at;
+  if (at > kMaxMethod) return Detected::kOther;
+  if (at == bytes.size()) return Detected::kNeedMore;
+  if (at == 0 || bytes[at] != ' ') return Detected::kOther;
+  const size_t target = ++at;
+  while (at < bytes.size() && static_cast<unsigned char>(bytes[at]) > ' ' && bytes[at] != '\x7f') {
+    ++at;
+  }
+  if (at == bytes.size()) {
+    return bytes.size() > kMaxDetectedLine ? Detected::kHttp1 : Detected::kNeedMore;
+  }
+  if (at == target || bytes[at] != ' ') return Detected::kOther;
+  const absl::string_view version = bytes.substr(at + 1);
+  if (!MayBecome(version, kVersion)) return Detected::kOther;
+  return version.size() >= kVersion.size() ? Detected::kHttp1 : Detected::kNeedMore;
+}
+
+}  // namespace countersign::listener
