@@ -1,0 +1,9 @@
+//go:build tools
+
+// Package clients pins the programs that test Countersign and that nobody here wrote. tools/setup builds them.
+package clients
+
+import (
+	_ "github.com/fullstorydev/grpcurl/cmd/grpcurl"
+	_ "github.com/summerwind/h2spec/cmd/h2spec"
+)
