@@ -3,36 +3,22 @@
 #include <cstddef>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "proxy/stats/utf8.h"
 
 namespace countersign::stats {
 namespace {
 
-// The length of the well-formed UTF-8 sequence (RFC 3629, section 4) at the start of `text`, or 0.
-size_t Utf8Length(absl::string_view text) {
-  auto at = [&](size_t i) -> unsigned char {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0;
-  };
-  auto tail = [&](size_t i) { return (at(i) & 0xC0) == 0x80; };
-  const unsigned char first = at(0);
-  if (first < 0x80) {
-    return 1;
+// `name="value",...`, without braces.
+std::string RenderLabels(const Family& family, const std::vector<std::string>& label_values) {
+  std::string out;
+  size_t i = 0;
+  for (const char* label : family.labels) {
+    absl::StrAppend(&out, out.empty() ? "" : ",", label, "=\"");
+    AppendEscapedLabelValue(label_values[i++], &out);
+    out.push_back('"');
   }
-  if (first >= 0xC2 && first <= 0xDF) {
-    return tail(1) ? 2 : 0;
-  }
-  if (first >= 0xE0 && first <= 0xEF) {
-    if ((first == 0xE0 && at(1) < 0xA0) || (first == 0xED && at(1) > 0x9F)) {
-      return 0;
-    }
-    return tail(1) && tail(2) ? 3 : 0;
-  }
-  if (first >= 0xF0 && first <= 0xF4) {
-    if ((first == 0xF0 && at(1) < 0x90) || (first == 0xF4 && at(1) > 0x8F)) {
-      return 0;
-    }
-    return tail(1) && tail(2) && tail(3) ? 4 : 0;
-  }
-  return 0;
+  return out;
 }
 
 }  // namespace
@@ -73,30 +59,61 @@ void AppendFamilyHeader(const Family& family, std::string* out) {
       out->push_back(*c);
     }
   }
-  absl::StrAppend(out, "\n# TYPE ", family.name, " ",
-                  family.type == Type::kCounter ? "counter" : "gauge", "\n");
+  absl::StrAppend(out, "\n# TYPE ", family.name, " ", TypeName(family.type), "\n");
+}
+
+const char* TypeName(Type type) {
+  switch (type) {
+    case Type::kCounter:
+      return "counter";
+    case Type::kGauge:
+      return "gauge";
+    case Type::kHistogram:
+      return "histogram";
+  }
+  return "untyped";
 }
 
 void AppendSample(const Family& family, const std::vector<std::string>& label_values,
                   uint64_t value, std::string* out) {
   out->append(family.name);
-  if (!label_values.empty()) {
-    char separator = '{';
-    size_t i = 0;
-    for (const char* label : family.labels) {
-      out->push_back(separator);
-      absl::StrAppend(out, label, "=\"");
-      AppendEscapedLabelValue(label_values[i++], out);
-      out->push_back('"');
-      separator = ',';
-    }
-    out->push_back('}');
+  const std::string labels = RenderLabels(family, label_values);
+  if (!labels.empty()) {
+    absl::StrAppend(out, "{", labels, "}");
   }
   if (family.type == Type::kGauge) {
     absl::StrAppend(out, " ", static_cast<int64_t>(value), "\n");
   } else {
     absl::StrAppend(out, " ", value, "\n");
   }
+}
+
+void AppendHistogram(const Family& family, const std::vector<std::string>& label_values,
+                     const HistogramTotals& totals, std::string* out) {
+  const std::string labels = RenderLabels(family, label_values);
+  const auto in_unit = [&family](uint64_t value) {
+    return absl::StrCat(static_cast<double>(value) / static_cast<double>(family.divisor));
+  };
+  uint64_t below = 0;
+  size_t i = 0;
+  for (const uint64_t bound : family.bounds) {
+    below += totals.counts[i++];
+    absl::StrAppend(out, family.name, "_bucket{", labels, labels.empty() ? "" : ",", "le=\"",
+                    in_unit(bound), "\"} ", below, "\n");
+  }
+  below += totals.counts[i];
+  absl::StrAppend(out, family.name, "_bucket{", labels, labels.empty() ? "" : ",", "le=\"+Inf\"} ",
+                  below, "\n");
+  const std::string braced = labels.empty() ? "" : absl::StrCat("{", labels, "}");
+  // StrCat's six digits would hide what was added to a large sum.
+  absl::StrAppend(out, family.name, "_sum", braced, " ");
+  if (family.divisor == 1) {
+    absl::StrAppend(out, totals.sum, "\n");
+  } else {
+    absl::StrAppendFormat(out, "%.15g\n",
+                          static_cast<double>(totals.sum) / static_cast<double>(family.divisor));
+  }
+  absl::StrAppend(out, family.name, "_count", braced, " ", below, "\n");
 }
 
 }  // namespace countersign::stats

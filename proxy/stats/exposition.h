@@ -18,6 +18,18 @@ void AppendFamilyHeader(const Family& family, std::string* out);
 void AppendSample(const Family& family, const std::vector<std::string>& label_values,
                   uint64_t value, std::string* out);
 
+// A histogram's buckets, not cumulative, with the one beyond the last bound.
+struct HistogramTotals {
+  std::vector<uint64_t> counts;
+  uint64_t sum = 0;
+};
+// `_bucket` for each bound and +Inf, `_sum` and `_count`, in the family's exposed unit.
+void AppendHistogram(const Family& family, const std::vector<std::string>& label_values,
+                     const HistogramTotals& totals, std::string* out);
+
+// `counter`, `gauge`, `histogram`.
+const char* TypeName(Type type);
+
 // Backslash, double quote and line feed are escaped; bytes that are not UTF-8 become U+FFFD, since
 // a scraper discards the whole page for one of them.
 void AppendEscapedLabelValue(absl::string_view value, std::string* out);

@@ -181,6 +181,68 @@ inline constexpr Family kTcpReceived{
 
 #undef COUNTERSIGN_TCP_LABELS
 
+// --- HTTP (Istio's names and meanings under our prefix) -----------------------------------------
+// Nothing that a client chooses freely (host, path, method, headers) is a label: what is attacked
+// from outside must not grow (attacks on cardinality). Response codes and flags come from
+// applications and from us, and are folded into `other` past 64 combinations a pair of workloads.
+
+#define COUNTERSIGN_REQUEST_LABELS                                                          \
+  "reporter", "source_workload", "source_workload_namespace", "source_principal",           \
+      "destination_workload", "destination_workload_namespace", "destination_principal",    \
+      "destination_service", "destination_service_namespace", "connection_security_policy", \
+      "request_protocol"
+
+inline constexpr Family kRequests{
+    "countersign_requests_total",
+    "HTTP requests that have ended, by reporter (source, destination), both sides' workloads and "
+    "identities, protocol (http, grpc), response code (0: none was sent), gRPC status (empty: not "
+    "gRPC, or none came) and response flags of Envoy's letters (`-`: none).",
+    Type::kCounter,
+    {COUNTERSIGN_REQUEST_LABELS, "response_code", "grpc_response_status", "response_flags"}};
+// Without code and flags: a histogram of each is nineteen series already.
+inline constexpr Family kRequestDuration{
+    "countersign_request_duration_milliseconds",
+    "From the request's first byte to the response's last, whatever the outcome. Recorded in "
+    "microseconds.",
+    Type::kHistogram,
+    {COUNTERSIGN_REQUEST_LABELS},
+    {500, 1'000, 2'500, 5'000, 10'000, 25'000, 50'000, 100'000, 250'000, 500'000, 1'000'000,
+     2'500'000, 5'000'000, 10'000'000, 30'000'000, 60'000'000},
+    1000};
+inline constexpr Family kRequestBytes{
+    "countersign_request_bytes",
+    "Bytes of requests' bodies.",
+    Type::kHistogram,
+    {COUNTERSIGN_REQUEST_LABELS},
+    {0, 256, 1024, 4096, 16'384, 65'536, 1'048'576, 16'777'216, 268'435'456}};
+inline constexpr Family kResponseBytes{
+    "countersign_response_bytes",
+    "Bytes of responses' bodies.",
+    Type::kHistogram,
+    {COUNTERSIGN_REQUEST_LABELS},
+    {0, 256, 1024, 4096, 16'384, 65'536, 1'048'576, 16'777'216, 268'435'456}};
+
+#undef COUNTERSIGN_REQUEST_LABELS
+
+// --- access log and traces ----------------------------------------------------------------------
+
+inline constexpr Family kAccessLogDropped{
+    "countersign_access_log_dropped_total",
+    "Lines of the access log that were lost: full (the writer does not keep up), write_failed "
+    "(disk full, reader gone).",
+    Type::kCounter,
+    {"reason"}};
+inline constexpr Family kSpansExported{"countersign_trace_spans_exported_total",
+                                       "Spans that the collector has taken.",
+                                       Type::kCounter,
+                                       {}};
+inline constexpr Family kSpansDropped{
+    "countersign_trace_spans_dropped_total",
+    "Spans that were lost: full (the exporter does not keep up), refused (the collector's answer), "
+    "unavailable (no answer).",
+    Type::kCounter,
+    {"reason"}};
+
 // --- all of them, in the order of the reference
 // ---------------------------------------------------
 
@@ -210,6 +272,13 @@ inline constexpr const Family* kFamilies[] = {
     &kTcpClosed,
     &kTcpSent,
     &kTcpReceived,
+    &kRequests,
+    &kRequestDuration,
+    &kRequestBytes,
+    &kResponseBytes,
+    &kAccessLogDropped,
+    &kSpansExported,
+    &kSpansDropped,
     &kConnectionsActive,
     &kConnectionsHeld,
     &kTunnels,

@@ -1,6 +1,7 @@
 #include "proxy/stats/reference.h"
 
 #include "absl/strings/str_cat.h"
+#include "proxy/stats/exposition.h"
 #include "proxy/stats/families.h"
 
 namespace countersign::stats {
@@ -17,8 +18,7 @@ std::string RenderReference() {
     for (const char* label : family->labels) {
       absl::StrAppend(&labels, labels.empty() ? "" : ", ", label);
     }
-    absl::StrAppend(&out, "| `", family->name, "` | ",
-                    family->type == Type::kCounter ? "counter" : "gauge", " | ", labels, " | ",
+    absl::StrAppend(&out, "| `", family->name, "` | ", TypeName(family->type), " | ", labels, " | ",
                     family->help, " |\n");
   }
   return out;

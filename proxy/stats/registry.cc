@@ -1,11 +1,14 @@
 #include "proxy/stats/registry.h"
 
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <iterator>
 #include <list>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -29,23 +32,39 @@ uint32_t ThisThread() {
   return mine;
 }
 
+using Clock = std::chrono::steady_clock;
+using LabelValues = absl::Span<const absl::string_view>;
+
+// A thread's share of a series.
 struct ThreadCell {
-  explicit ThreadCell(uint32_t owner) : thread(owner) {}
+  ThreadCell(uint32_t owner, const Family& family) : thread(owner) {
+    if (family.type == Type::kHistogram) {
+      histogram.emplace(family.bounds);
+    }
+  }
+  bool RetiredFor(Clock::duration idle, Clock::time_point now) const {
+    return !pinned && users == 0 && now - retired_at >= idle;
+  }
+
   const uint32_t thread;
+  bool pinned = false;  // by Get: stays until Release
+  uint32_t users = 0;   // Acquired and not yet Retired
+  Clock::time_point retired_at;
   Cell cell;
+  std::optional<Histogram> histogram;
 };
 
 struct Series {
   std::vector<std::string> values;
   std::list<ThreadCell> cells;  // stable addresses: handles point in here
 
-  Cell& ForThread(uint32_t thread) {
+  ThreadCell& ForThread(uint32_t thread, const Family& family) {
     for (ThreadCell& cell : cells) {
       if (cell.thread == thread) {
-        return cell.cell;
+        return cell;
       }
     }
-    return cells.emplace_back(thread).cell;
+    return cells.emplace_back(thread, family);
   }
 
   uint64_t Sum() const {
@@ -55,25 +74,63 @@ struct Series {
     }
     return sum;
   }
+
+  HistogramTotals Totals(const Family& family) const {
+    HistogramTotals totals;
+    totals.counts.resize(family.bounds.size() + 1);
+    for (const ThreadCell& cell : cells) {
+      for (size_t i = 0; i < totals.counts.size(); ++i) {
+        totals.counts[i] += cell.histogram->count(i);
+      }
+      totals.sum += cell.histogram->sum();
+    }
+    return totals;
+  }
 };
 
 struct FamilyState {
   explicit FamilyState(const Family& declared) : family(&declared) {}
+
+  // A series goes as a whole, once none of its threads uses it: a sum that loses one thread's share
+  // would look like a counter that began anew.
+  void DropRetired(Clock::duration idle, Clock::time_point now) {
+    for (auto it = by_values.begin(); it != by_values.end();) {
+      const std::list<ThreadCell>& cells = it->second->cells;
+      if (!cells.empty() && std::all_of(cells.begin(), cells.end(), [&](const ThreadCell& cell) {
+            return cell.RetiredFor(idle, now);
+          })) {
+        series.erase(it->second);
+        by_values.erase(it++);
+      } else {
+        ++it;
+      }
+    }
+  }
+
   const Family* family;
   std::list<Series> series;  // in order of appearance
   absl::flat_hash_map<std::string, std::list<Series>::iterator> by_values;
   Series* overflow = nullptr;
+  bool any_retired = false;  // since the family was last searched for them when it was full
 };
 
 absl::string_view Cut(absl::string_view value) { return value.substr(0, kMaxLabelBytes); }
 
-std::string KeyOf(std::initializer_list<absl::string_view> values) {
+std::string KeyOf(LabelValues values) {
   std::string key;
   for (absl::string_view value : values) {
     value = Cut(value);
     absl::StrAppend(&key, value.size(), ":", value);  // length first: no value can forge another
   }
   return key;
+}
+
+void CheckLabels(const Family& family, LabelValues values) {
+  if (values.size() != family.labels.size()) {
+    std::fprintf(stderr, "metric family %s takes %zu label values, not %zu\n", family.name,
+                 family.labels.size(), values.size());
+    std::abort();
+  }
 }
 
 }  // namespace
@@ -90,7 +147,7 @@ struct Registry::State {
     return it->second;
   }
 
-  Series& Find(const Family& family, std::initializer_list<absl::string_view> values) {
+  Series& Find(const Family& family, LabelValues values) {
     FamilyState& state = FindFamily(family);
     std::string key = KeyOf(values);
     auto found = state.by_values.find(key);
@@ -98,12 +155,21 @@ struct Registry::State {
       return *found->second;
     }
     if (state.series.size() >= kMaxSeriesPerFamily) {
+      if (state.any_retired) {  // otherwise every look-up in a full family would search it
+        state.DropRetired(Clock::duration::zero(), Clock::now());
+        state.any_retired = false;
+      }
+    }
+    if (state.series.size() >= kMaxSeriesPerFamily) {
       if (state.overflow == nullptr) {
         Series& other = state.series.emplace_back();
         other.values.assign(values.size(), "other");
         state.overflow = &other;
       }
-      Find(kStatsSeriesCapped, {family.name}).ForThread(ThisThread()).Add(1);
+      ThreadCell& capped =
+          Find(kStatsSeriesCapped, {family.name}).ForThread(ThisThread(), kStatsSeriesCapped);
+      capped.pinned = true;
+      capped.cell.Add(1);
       return *state.overflow;
     }
     Series& fresh = state.series.emplace_back();
@@ -113,19 +179,69 @@ struct Registry::State {
     state.by_values.emplace(std::move(key), std::prev(state.series.end()));
     return fresh;
   }
+
+  // `is_it` tells the handle that is given back from one of the same values: the one may have been
+  // folded into `other`, which stays, when the family was full, the other not.
+  template <typename Predicate>
+  void Retire(const Family& family, LabelValues values, Predicate is_it) {
+    std::lock_guard<std::mutex> lock(mutex);
+    FamilyState& state = FindFamily(family);
+    auto found = state.by_values.find(KeyOf(values));
+    if (found == state.by_values.end()) {
+      return;
+    }
+    for (ThreadCell& cell : found->second->cells) {
+      if (is_it(cell) && cell.users > 0 && --cell.users == 0) {
+        cell.retired_at = Clock::now();
+        state.any_retired = true;
+      }
+    }
+  }
 };
 
 Registry::Registry() : state_(std::make_unique<State>()) {}
 Registry::~Registry() = default;
 
 Cell& Registry::Get(const Family& family, std::initializer_list<absl::string_view> label_values) {
-  if (label_values.size() != family.labels.size()) {
-    std::fprintf(stderr, "metric family %s takes %zu label values, not %zu\n", family.name,
-                 family.labels.size(), label_values.size());
-    std::abort();
-  }
+  CheckLabels(family, label_values);
   std::lock_guard<std::mutex> lock(state_->mutex);
-  return state_->Find(family, label_values).ForThread(ThisThread());
+  ThreadCell& cell = state_->Find(family, label_values).ForThread(ThisThread(), family);
+  cell.pinned = true;
+  return cell.cell;
+}
+
+Cell& Registry::Acquire(const Family& family, LabelValues label_values) {
+  CheckLabels(family, label_values);
+  std::lock_guard<std::mutex> lock(state_->mutex);
+  ThreadCell& cell = state_->Find(family, label_values).ForThread(ThisThread(), family);
+  ++cell.users;
+  return cell.cell;
+}
+
+Histogram& Registry::AcquireHistogram(const Family& family, LabelValues label_values) {
+  CheckLabels(family, label_values);
+  std::lock_guard<std::mutex> lock(state_->mutex);
+  ThreadCell& cell = state_->Find(family, label_values).ForThread(ThisThread(), family);
+  ++cell.users;
+  return *cell.histogram;
+}
+
+void Registry::Retire(const Family& family, LabelValues label_values, const Cell& cell) {
+  state_->Retire(family, label_values,
+                 [&cell](const ThreadCell& candidate) { return &candidate.cell == &cell; });
+}
+
+void Registry::Retire(const Family& family, LabelValues label_values, const Histogram& histogram) {
+  state_->Retire(family, label_values, [&histogram](const ThreadCell& candidate) {
+    return &*candidate.histogram == &histogram;
+  });
+}
+
+void Registry::DropRetired(Clock::duration idle) {
+  std::lock_guard<std::mutex> lock(state_->mutex);
+  for (auto& [name, state] : state_->families) {
+    state.DropRetired(idle, Clock::now());
+  }
 }
 
 void Registry::Release(const Family& family,
@@ -153,7 +269,11 @@ std::string Registry::Serialize() const {
     }
     AppendFamilyHeader(*state.family, &out);
     for (const Series& series : state.series) {
-      AppendSample(*state.family, series.values, series.Sum(), &out);
+      if (state.family->type == Type::kHistogram) {
+        AppendHistogram(*state.family, series.values, series.Totals(*state.family), &out);
+      } else {
+        AppendSample(*state.family, series.values, series.Sum(), &out);
+      }
     }
   }
   return out;

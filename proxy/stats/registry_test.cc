@@ -109,5 +109,40 @@ TEST(RegistryTest, OverlongLabelValuesAreCut) {
   EXPECT_LT(registry.Serialize().size(), 1000u);
 }
 
+constexpr Family kTook{"test_took_milliseconds",  "How long.", Type::kHistogram, {"who"},
+                       {500, 1'000, 300'000'000}, 1000};
+
+TEST(RegistryTest, HistogramsAreCumulativeInTheUnitOfTheirName) {
+  Registry registry;
+  Histogram& took = registry.AcquireHistogram(kTook, {{"a\"b"}});
+  for (const uint64_t microseconds : {0, 500, 501, 1'000, 2'250, 400'000'000}) {
+    took.Record(microseconds);
+  }
+  EXPECT_EQ(registry.Serialize(),
+            "# HELP test_took_milliseconds How long.\n"
+            "# TYPE test_took_milliseconds histogram\n"
+            "test_took_milliseconds_bucket{who=\"a\\\"b\",le=\"0.5\"} 2\n"
+            "test_took_milliseconds_bucket{who=\"a\\\"b\",le=\"1\"} 4\n"
+            "test_took_milliseconds_bucket{who=\"a\\\"b\",le=\"300000\"} 5\n"
+            "test_took_milliseconds_bucket{who=\"a\\\"b\",le=\"+Inf\"} 6\n"
+            "test_took_milliseconds_sum{who=\"a\\\"b\"} 400004.251\n"
+            "test_took_milliseconds_count{who=\"a\\\"b\"} 6\n");
+}
+
+TEST(RegistryTest, HistogramsOfSeveralThreadsAreSummed) {
+  Registry registry;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      Histogram& took = registry.AcquireHistogram(kTook, {{"all"}});
+      for (int n = 0; n < 1000; ++n) took.Record(1000);
+    });
+  }
+  for (int i = 0; i < 100; ++i) registry.Serialize();
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_THAT(registry.Serialize(), HasSubstr("_sum{who=\"all\"} 4000\n"));
+  EXPECT_THAT(registry.Serialize(), HasSubstr("le=\"1\"} 4000\n"));
+}
+
 }  // namespace
 }  // namespace countersign::stats

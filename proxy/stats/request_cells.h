@@ -36,8 +36,10 @@ struct RequestOutcome {
   uint64_t response_bytes = 0;
 };
 
-// Finds a request's counters without a lock or an allocation once they were used before. Of one
-// thread.
+// Finds a request's counters without a lock or an allocation once they were used before. Several
+// may stand for the same pair: they share its series. Beyond 64 combinations of status, gRPC status
+// and flags the rest is counted as `other`. When the last of a pair is gone, its series follow
+// after an hour. Of one thread.
 class RequestCells {
  public:
   RequestCells(Registry& registry, const RequestLabels& labels);
