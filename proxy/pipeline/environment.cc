@@ -20,7 +20,8 @@ Environment::Environment(event::Dispatcher& dispatcher, Settings settings,
     : dispatcher_(dispatcher),
       settings_(std::move(settings)),
       report_(stats, dispatcher.clock(), settings_.workload, settings_.workload_namespace),
-      destinations_(discovery),
+      clusters_(dispatcher),
+      destinations_(discovery, clusters_),
       pool_(dispatcher, verifier_, *this,
             upstream::HbonePool::Options{
                 settings_.max_streams_per_tunnel, std::chrono::minutes(5), {}}) {}

@@ -66,6 +66,7 @@ class Environment final : private upstream::HbonePool::Observer {
   const Settings& settings() const { return settings_; }
   Report& report() { return report_; }
   upstream::HbonePool& pool() { return pool_; }
+  upstream::ClusterTable& clusters() { return clusters_; }
   upstream::DestinationTable& destinations() { return destinations_; }
 
   // Null until they have arrived.
@@ -118,6 +119,7 @@ class Environment final : private upstream::HbonePool::Observer {
   std::shared_ptr<const identity::SecretSnapshot> secret_;
   std::shared_ptr<const tls::TlsContext> client_context_;
   std::shared_ptr<const tls::TlsContext> server_context_;
+  upstream::ClusterTable clusters_;
   upstream::DestinationTable destinations_;
   upstream::HbonePool pool_;
   std::vector<Held*> held_;

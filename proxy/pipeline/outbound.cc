@@ -16,8 +16,6 @@ using upstream::DestinationTable;
 
 namespace {
 
-// A host that refused is tried last for this long.
-constexpr std::chrono::seconds kFailedFor{5};
 constexpr size_t kMaxAttempts = 3;
 constexpr std::chrono::milliseconds kPassthroughTimeout{10'000};
 
@@ -67,7 +65,7 @@ OutboundConnection::OutboundConnection(Environment& env, net::Socket socket,
   downstream_.ReadDisable(true);
 }
 
-OutboundConnection::~OutboundConnection() { DestinationTable::Release(host_); }
+OutboundConnection::~OutboundConnection() { upstream::Cluster::EndConnection(host_); }
 
 void OutboundConnection::Start() { Resolve(); }
 
@@ -106,7 +104,7 @@ void OutboundConnection::Route(DestinationTable::Entry& entry) {
 
 void OutboundConnection::ConnectToHost(DestinationTable::Entry& entry) {
   const config::Cluster& cluster = *entry.destination->cluster;
-  upstream::Host* host = env_.destinations().Pick(entry, tried_, env_.dispatcher().now());
+  upstream::Host* host = entry.cluster->ChooseHost({{}, tried_, /*untried_only=*/true});
   if (host == nullptr) {
     return Refuse(CloseReason::kNoEndpoint,
                   absl::StrCat("service ", cluster.name, " has no endpoint that is ready"));
@@ -115,8 +113,8 @@ void OutboundConnection::ConnectToHost(DestinationTable::Entry& entry) {
   if (endpoint.transport != config::EndpointTransport::kPlaintext && env_.secret() == nullptr) {
     return HoldForNow();
   }
-  DestinationTable::Release(std::exchange(host_, host));
-  DestinationTable::Acquire(*host);
+  upstream::Cluster::BeginConnection(*host);
+  upstream::Cluster::EndConnection(std::exchange(host_, host));
   if (host->cells.opened == nullptr) host->cells = env_.report().OutboundCells(endpoint, cluster);
   switch (endpoint.transport) {
     case config::EndpointTransport::kHbone:
@@ -203,14 +201,14 @@ void OutboundConnection::OnConnectFailed(CloseReason reason, const std::string& 
     tls_ = nullptr;
   }
   if (host_ != nullptr) {
-    host_->failed_until = env_.dispatcher().now() + kFailedFor;
+    host_->cluster->OnConnectFailed(*host_);
     tried_.push_back(host_);
     DestinationTable::Entry* entry =
         env_.destinations().Find(destination_, env_.dispatcher().now());
     if (entry != nullptr && entry->destination != nullptr &&
         entry->destination->kind == config::Destination::Kind::kCluster &&
         tried_.size() < kMaxAttempts &&
-        env_.destinations().Pick(*entry, tried_, env_.dispatcher().now()) != nullptr) {
+        entry->cluster->ChooseHost({{}, tried_, /*untried_only=*/true}) != nullptr) {
       return ConnectToHost(*entry);
     }
   }

@@ -6,17 +6,26 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "absl/types/span.h"
 #include "proxy/config/cluster.h"
+#include "proxy/event/dispatcher.h"
+#include "proxy/upstream/host.h"
 #include "proxy/upstream/http_stream_request.h"
+#include "proxy/upstream/lb/host_levels.h"
+#include "proxy/upstream/lb/load_balancer.h"
 
 namespace countersign::upstream {
 
-// What a balancer may look at.
-struct LoadBalancerContext {
-  std::optional<uint64_t> hash;         // for ring hash and Maglev
-  absl::Span<const Host* const> tried;  // left out as long as there is another
+class ClusterTable;
+
+// What the clusters of one worker have in common; the table's.
+struct ClusterShared {
+  ClusterTable& table;
+  event::Dispatcher& dispatcher;
+  Random random;
+  config::Locality locality;  // of this proxy
 };
 
 // How a request at a host went: for outlier detection, peak EWMA and /clusters.
@@ -28,12 +37,14 @@ struct Outcome {
 };
 
 // One a worker and name, shared by the destinations and routes that lead to it; ClusterTable owns
-// it. On its worker's thread.
-class Cluster {
+// it, ClusterRef and held hosts keep it alive. On its worker's thread.
+class Cluster final : public event::Deferred {
  public:
+  ~Cluster() override;
   const config::Cluster& config() const { return *config_; }
+  absl::Span<const std::unique_ptr<Host>> hosts() const { return hosts_; }
 
-  // Null: there is none, or none that may be used.
+  // Null: there is none, or none that may be used. The caller holds it at once, if it keeps it.
   Host* ChooseHost(const LoadBalancerContext& context);
   // A stream to `host`, which stays valid (counted) until the stream's end. Counts against the
   // circuit breakers.
@@ -44,9 +55,34 @@ class Cluster {
   bool BeginRetry();
   void EndRetry();
 
+  // A held host, and its cluster, stay valid. Null is ignored by Release.
+  static void Hold(Host& host);
+  static void Release(Host* host);
+  // The same, and counts as load: a TCP connection.
+  static void BeginConnection(Host& host);
+  static void EndConnection(Host* host);
+  // A connection failed: others go first for a while.
+  void OnConnectFailed(Host& host);
+
  private:
+  friend class ClusterRef;
   friend class ClusterTable;
+  Cluster(ClusterShared& shared, std::shared_ptr<const config::Cluster> config);
+
+  static void Ref(Cluster* cluster) {
+    if (cluster != nullptr) ++cluster->refs_;
+  }
+  static void Unref(Cluster* cluster);
+
+  void Update(std::shared_ptr<const config::Cluster> config);
+  void SetHosts();
+  void Retire(std::unique_ptr<Host> host);
+
+  ClusterShared& shared_;
   std::shared_ptr<const config::Cluster> config_;
+  uint32_t refs_ = 0;
+  std::vector<std::unique_ptr<Host>> hosts_;
+  std::optional<HostLevels> levels_;  // none: to be made anew at the next choice
 };
 
 }  // namespace countersign::upstream

@@ -10,18 +10,6 @@ namespace {
 // the time between two connections.
 constexpr std::chrono::seconds kTouchInterval{10};
 
-bool Same(const config::Endpoint& a, const config::Endpoint& b) {
-  return a.address == b.address && a.transport == b.transport && a.tunnel == b.tunnel &&
-         a.identity == b.identity && a.workload == b.workload &&
-         a.workload_namespace == b.workload_namespace;
-}
-
-void Retire(std::unique_ptr<Host> host) {
-  if (host->active == 0) return;
-  host->removed = true;
-  (void)host.release();  // its last connection deletes it: Release
-}
-
 }  // namespace
 
 void DestinationTable::Waiter::Cancel() {
@@ -33,7 +21,6 @@ void DestinationTable::Waiter::Cancel() {
 
 DestinationTable::Entry::~Entry() {
   for (Waiter* waiter : waiting) waiter->entry_ = nullptr;
-  for (std::unique_ptr<Host>& host : hosts) Retire(std::move(host));
 }
 
 DestinationTable::Entry* DestinationTable::Find(const net::Address& address, event::Instant now) {
@@ -79,22 +66,18 @@ void DestinationTable::OnDestination(const net::Address& address,
     entry = it->second.get();
     if (entry->destination == nullptr) --unanswered_;
   }
-  std::vector<std::unique_ptr<Host>> old = std::move(entry->hosts);
-  entry->hosts.clear();
-  if (destination->kind == config::Destination::Kind::kCluster && destination->cluster != nullptr) {
-    for (const config::Endpoint& endpoint : destination->cluster->endpoints) {
-      const auto known = std::find_if(old.begin(), old.end(), [&](const auto& host) {
-        return host != nullptr && Same(host->endpoint, endpoint);
-      });
-      std::unique_ptr<Host> host =
-          known == old.end() ? std::make_unique<Host>() : std::move(*known);
-      host->endpoint = endpoint;
-      entry->hosts.push_back(std::move(host));
+  // The new shares first: a cluster that stays must not be dropped in between.
+  ClusterRef cluster;
+  std::vector<ClusterRef> route_clusters;
+  if (destination->kind == config::Destination::Kind::kCluster) {
+    if (destination->cluster != nullptr) cluster = clusters_.Acquire(destination->cluster);
+    route_clusters.reserve(destination->route_clusters.size());
+    for (const auto& one : destination->route_clusters) {
+      route_clusters.push_back(clusters_.Acquire(one));
     }
   }
-  for (std::unique_ptr<Host>& host : old) {
-    if (host != nullptr) Retire(std::move(host));
-  }
+  entry->cluster = std::move(cluster);
+  entry->route_clusters = std::move(route_clusters);
   entry->destination = std::move(destination);
   while (!entry->waiting.empty()) {
     Waiter* waiter = entry->waiting.front();
@@ -103,39 +86,12 @@ void DestinationTable::OnDestination(const net::Address& address,
   }
 }
 
-Host* DestinationTable::Pick(Entry& entry, const std::vector<const Host*>& tried,
-                             event::Instant now) {
-  const size_t n = entry.hosts.size();
-  if (n == 1 && tried.empty()) return entry.hosts.front().get();
-  const auto usable = [&tried](const Host& host) {
-    return std::find(tried.begin(), tried.end(), &host) == tried.end();
-  };
-  const auto better = [now](const Host& a, const Host& b) {
-    const bool a_failed = a.failed_until > now;
-    const bool b_failed = b.failed_until > now;
-    if (a_failed != b_failed) return b_failed;
-    return static_cast<uint64_t>(a.active) * b.endpoint.weight <
-           static_cast<uint64_t>(b.active) * a.endpoint.weight;
-  };
-  Host* best = nullptr;
-  if (n > 2 && tried.empty()) {
-    Host* a = entry.hosts[random_() % n].get();
-    Host* b = entry.hosts[random_() % n].get();
-    best = better(*a, *b) ? a : b;
-    if (best->failed_until <= now) return best;
-    best = nullptr;
-  }
-  // Few hosts, or the sample is not good: look at all, from a random one on.
-  const size_t start = n == 0 ? 0 : random_() % n;
-  for (size_t i = 0; i < n; ++i) {
-    Host* host = entry.hosts[(start + i) % n].get();
-    if (usable(*host) && (best == nullptr || better(*host, *best))) best = host;
-  }
-  return best;
-}
-
-void DestinationTable::Release(Host* host) {
-  if (host != nullptr && --host->active == 0 && host->removed) delete host;
+Cluster* DestinationTable::Entry::FindCluster(absl::string_view name) const {
+  const auto it = std::lower_bound(
+      route_clusters.begin(), route_clusters.end(), name,
+      [](const ClusterRef& a, absl::string_view b) { return a->config().name < b; });
+  if (it != route_clusters.end() && (*it)->config().name == name) return it->get();
+  return cluster && cluster->config().name == name ? cluster.get() : nullptr;
 }
 
 }  // namespace countersign::upstream

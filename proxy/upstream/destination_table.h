@@ -4,33 +4,15 @@
 
 #include <cstdint>
 #include <memory>
-#include <random>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "api/net/address.h"
 #include "proxy/config/discovery.h"
 #include "proxy/event/clock.h"
-#include "proxy/stats/registry.h"
+#include "proxy/upstream/cluster_table.h"
 
 namespace countersign::upstream {
-
-// The counters of the traffic with one host, looked up once.
-struct TcpCells {
-  stats::Cell* opened = nullptr;
-  stats::Cell* closed = nullptr;
-  stats::Cell* sent = nullptr;
-  stats::Cell* received = nullptr;
-};
-
-// An endpoint with what this worker has seen of it.
-struct Host {
-  config::Endpoint endpoint;
-  uint32_t active = 0;   // connections that hold it
-  bool removed = false;  // from its destination; freed with its last connection
-  event::Instant failed_until{};
-  TcpCells cells;
-};
 
 // One a worker.
 class DestinationTable {
@@ -57,13 +39,17 @@ class DestinationTable {
 
   struct Entry {
     std::shared_ptr<const config::Destination> destination;  // null: no answer yet
-    std::vector<std::unique_ptr<Host>> hosts;
+    ClusterRef cluster;                                      // destination->cluster
+    std::vector<ClusterRef> route_clusters;  // in destination->route_clusters' order
+    // Of those that the destination's routes lead to; null: none of that name.
+    Cluster* FindCluster(absl::string_view name) const;
     std::vector<Waiter*> waiting;
     event::Instant touched{};
     ~Entry();
   };
 
-  explicit DestinationTable(config::Discovery& discovery) : discovery_(discovery) {}
+  DestinationTable(config::Discovery& discovery, ClusterTable& clusters)
+      : discovery_(discovery), clusters_(clusters) {}
 
   // The answer for an address; subscribes when there is none yet. Null when the table is full of
   // questions without answer.
@@ -73,12 +59,6 @@ class DestinationTable {
   void OnDestination(const net::Address& address,
                      std::shared_ptr<const config::Destination> destination);
 
-  // The better of two hosts taken at random, by connections in relation to weight (power of two
-  // choices); hosts in `tried` are left out, and those that failed lately come last. Null: none.
-  Host* Pick(Entry& entry, const std::vector<const Host*>& tried, event::Instant now);
-  static void Acquire(Host& host) { ++host.active; }
-  static void Release(Host* host);
-
   size_t size() const { return entries_.size(); }
 
  private:
@@ -86,9 +66,9 @@ class DestinationTable {
   static constexpr size_t kMaxEntries = 65'536;
 
   config::Discovery& discovery_;
+  ClusterTable& clusters_;
   absl::flat_hash_map<net::Address, std::unique_ptr<Entry>> entries_;
   size_t unanswered_ = 0;
-  std::minstd_rand random_{std::random_device{}()};
 };
 
 }  // namespace countersign::upstream

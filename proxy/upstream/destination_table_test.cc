@@ -28,6 +28,7 @@ net::Address At(const std::string& text) { return *net::Address::Parse(text); }
 
 std::shared_ptr<const Destination> ClusterOf(const std::vector<std::string>& addresses) {
   auto cluster = std::make_shared<config::Cluster>();
+  cluster->name = "echo";
   for (const std::string& address : addresses) {
     config::Endpoint endpoint;
     endpoint.address = At(address);
@@ -42,7 +43,9 @@ std::shared_ptr<const Destination> ClusterOf(const std::vector<std::string>& add
 class DestinationTableTest : public ::testing::Test {
  protected:
   CountingDiscovery discovery_;
-  DestinationTable table_{discovery_};
+  event::Dispatcher dispatcher_{event::Clock::Real()};
+  ClusterTable clusters_{dispatcher_};
+  DestinationTable table_{discovery_, clusters_};
   event::Instant now_{std::chrono::hours(1)};
   const net::Address service_ = At("10.96.0.1:80");
 };
@@ -86,49 +89,18 @@ TEST_F(DestinationTableTest, QuestionsWithoutAnswerAreBounded) {
   EXPECT_EQ(taken, 1024);
 }
 
-TEST_F(DestinationTableTest, FewerConnectionsWin) {
-  table_.OnDestination(service_, ClusterOf({"10.0.0.1:80", "10.0.0.2:80"}));
-  DestinationTable::Entry& entry = *table_.Find(service_, now_);
-  DestinationTable::Acquire(*entry.hosts[0]);
-  for (int i = 0; i < 20; ++i) EXPECT_EQ(table_.Pick(entry, {}, now_), entry.hosts[1].get());
-  DestinationTable::Release(entry.hosts[0].get());
-}
-
-TEST_F(DestinationTableTest, WhatFailedComesLastAndWhatWasTriedNeverAgain) {
-  table_.OnDestination(service_, ClusterOf({"10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"}));
-  DestinationTable::Entry& entry = *table_.Find(service_, now_);
-  entry.hosts[0]->failed_until = now_ + seconds(5);
-  for (int i = 0; i < 50; ++i) EXPECT_NE(table_.Pick(entry, {}, now_), entry.hosts[0].get());
-  const std::vector<const Host*> tried = {entry.hosts[1].get(), entry.hosts[2].get()};
-  EXPECT_EQ(table_.Pick(entry, tried, now_), entry.hosts[0].get());
-  const std::vector<const Host*> all = {entry.hosts[0].get(), entry.hosts[1].get(),
-                                        entry.hosts[2].get()};
-  EXPECT_EQ(table_.Pick(entry, all, now_), nullptr);
-}
-
-TEST_F(DestinationTableTest, LoadSpreadsOverAll) {
-  table_.OnDestination(service_, ClusterOf({"10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"}));
-  DestinationTable::Entry& entry = *table_.Find(service_, now_);
-  std::vector<Host*> held;
-  for (int i = 0; i < 300; ++i) {
-    held.push_back(table_.Pick(entry, {}, now_));
-    DestinationTable::Acquire(*held.back());
-  }
-  for (const auto& host : entry.hosts) EXPECT_NEAR(host->active, 100, 25);
-  for (Host* host : held) DestinationTable::Release(host);
-}
-
-TEST_F(DestinationTableTest, ARemovedHostLivesAsLongAsItsConnections) {
-  table_.OnDestination(service_, ClusterOf({"10.0.0.1:80", "10.0.0.2:80"}));
-  DestinationTable::Entry* entry = table_.Find(service_, now_);
-  Host* kept = entry->hosts[0].get();
-  Host* removed = entry->hosts[1].get();
-  DestinationTable::Acquire(*removed);
+TEST_F(DestinationTableTest, DestinationsShareTheirClusters) {
   table_.OnDestination(service_, ClusterOf({"10.0.0.1:80"}));
-  EXPECT_EQ(entry->hosts.size(), 1);
-  EXPECT_EQ(entry->hosts[0].get(), kept);  // with what is known of it
-  EXPECT_TRUE(removed->removed);
-  DestinationTable::Release(removed);  // frees it
+  table_.OnDestination(At("10.96.0.2:80"), ClusterOf({"10.0.0.1:80", "10.0.0.2:80"}));
+  DestinationTable::Entry& entry = *table_.Find(service_, now_);
+  EXPECT_EQ(entry.cluster.get(), table_.Find(At("10.96.0.2:80"), now_)->cluster.get());
+  EXPECT_EQ(entry.cluster->hosts().size(), 2);
+  EXPECT_EQ(entry.FindCluster("echo"), entry.cluster.get());
+  EXPECT_EQ(entry.FindCluster("other"), nullptr);
+  table_.OnDestination(service_, nullptr);
+  EXPECT_EQ(clusters_.size(), 1);
+  table_.OnDestination(At("10.96.0.2:80"), nullptr);
+  EXPECT_EQ(clusters_.size(), 0);
 }
 
 }  // namespace

@@ -1,0 +1,109 @@
+#include "proxy/upstream/cluster.h"
+
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "proxy/upstream/cluster_table.h"
+
+namespace countersign::upstream {
+namespace {
+
+// A host that refused a connection is tried last for this long.
+constexpr std::chrono::seconds kFailedFor{5};
+
+// Whether `b` is the same place as `a`, with the same name: what is known of one holds for the
+// other. Weights, priorities and health may differ.
+bool SamePlace(const config::Endpoint& a, const config::Endpoint& b) {
+  return a.address == b.address && a.transport == b.transport && a.tunnel == b.tunnel &&
+         a.mesh_http == b.mesh_http && a.identity == b.identity && a.workload == b.workload &&
+         a.workload_namespace == b.workload_namespace;
+}
+
+}  // namespace
+
+Cluster::Cluster(ClusterShared& shared, std::shared_ptr<const config::Cluster> config)
+    : shared_(shared), config_(std::move(config)) {
+  SetHosts();
+}
+
+Cluster::~Cluster() = default;
+
+void Cluster::Update(std::shared_ptr<const config::Cluster> config) {
+  if (config == config_) return;
+  const bool same = *config == *config_;
+  config_ = std::move(config);
+  levels_.reset();  // it borrows the configuration
+  if (!same) SetHosts();
+}
+
+void Cluster::SetHosts() {
+  std::vector<std::unique_ptr<Host>> old = std::move(hosts_);
+  hosts_.clear();
+  hosts_.reserve(config_->endpoints.size());
+  absl::flat_hash_map<net::Address, size_t> by_address;
+  for (size_t i = 0; i < old.size(); ++i) by_address.emplace(old[i]->endpoint.address, i);
+  const event::Instant now = shared_.dispatcher.now();
+  for (const config::Endpoint& endpoint : config_->endpoints) {
+    const auto known = by_address.find(endpoint.address);
+    std::unique_ptr<Host> host;
+    if (known != by_address.end() && old[known->second] != nullptr &&
+        SamePlace(old[known->second]->endpoint, endpoint)) {
+      host = std::move(old[known->second]);
+      if (endpoint.healthy && !host->endpoint.healthy) host->healthy_since = now;
+    } else {
+      host = std::make_unique<Host>();
+      host->cluster = this;
+      host->healthy_since = now;
+    }
+    host->endpoint = endpoint;
+    if (host->endpoint.weight == 0) host->endpoint.weight = 1;
+    hosts_.push_back(std::move(host));
+  }
+  levels_.reset();
+  for (std::unique_ptr<Host>& host : old) {
+    if (host != nullptr) Retire(std::move(host));
+  }
+}
+
+void Cluster::Retire(std::unique_ptr<Host> host) {
+  if (host->holds == 0) return;
+  host->removed = true;
+  (void)host.release();  // whoever holds it last deletes it: Release
+}
+
+Host* Cluster::ChooseHost(const LoadBalancerContext& context) {
+  if (!levels_.has_value()) levels_.emplace(*config_, shared_.locality, hosts_, shared_.random);
+  return levels_->Choose(context, shared_.dispatcher.now());
+}
+
+void Cluster::OnConnectFailed(Host& host) {
+  host.failed_until = shared_.dispatcher.now() + kFailedFor;
+}
+
+void Cluster::Hold(Host& host) {
+  if (host.holds++ == 0) Ref(host.cluster);
+}
+
+void Cluster::Release(Host* host) {
+  if (host == nullptr || --host->holds > 0) return;
+  Cluster* cluster = host->cluster;
+  if (host->removed) delete host;
+  Unref(cluster);
+}
+
+void Cluster::BeginConnection(Host& host) {
+  Hold(host);
+  ++host.active;
+}
+
+void Cluster::EndConnection(Host* host) {
+  if (host == nullptr) return;
+  --host->active;
+  Release(host);
+}
+
+void Cluster::Unref(Cluster* cluster) {
+  if (cluster != nullptr && --cluster->refs_ == 0) cluster->shared_.table.Drop(*cluster);
+}
+
+}  // namespace countersign::upstream

@@ -1,0 +1,52 @@
+// An endpoint with what one worker has seen of it.
+#ifndef COUNTERSIGN_PROXY_UPSTREAM_HOST_H_
+#define COUNTERSIGN_PROXY_UPSTREAM_HOST_H_
+
+#include <cstdint>
+#include <memory>
+
+#include "proxy/config/cluster.h"
+#include "proxy/event/clock.h"
+#include "proxy/stats/registry.h"
+#include "proxy/stats/request_cells.h"
+
+namespace countersign::upstream {
+
+class Cluster;
+
+// The counters of the TCP traffic with one host, looked up once.
+struct TcpCells {
+  stats::Cell* opened = nullptr;
+  stats::Cell* closed = nullptr;
+  stats::Cell* sent = nullptr;
+  stats::Cell* received = nullptr;
+};
+
+// Belongs to its cluster, on its worker's thread. It outlives its removal from the configuration as
+// long as somebody holds it (Cluster::Hold), and keeps its cluster alive meanwhile.
+struct Host {
+  config::Endpoint endpoint;
+  Cluster* cluster = nullptr;
+  uint32_t holds = 0;
+  uint32_t active = 0;  // its load: requests that wait or run, and TCP connections
+
+  bool removed = false;            // the configuration has it no more
+  bool failed_check = false;       // active health checks say so
+  bool ejected = false;            // outlier detection says so
+  event::Instant failed_until{};   // a connection failed lately: others go first
+  event::Instant healthy_since{};  // slow start counts from here
+
+  // Peak EWMA: the round trip in microseconds, as it was at `rtt_at`. 0: none measured.
+  float rtt = 0;
+  event::Instant rtt_at{};
+
+  TcpCells cells;
+  std::unique_ptr<stats::RequestCells> request_cells;  // made by whoever counts, at the first
+
+  // By the three sources of health together.
+  bool healthy() const { return endpoint.healthy && !failed_check && !ejected; }
+};
+
+}  // namespace countersign::upstream
+
+#endif  // COUNTERSIGN_PROXY_UPSTREAM_HOST_H_
