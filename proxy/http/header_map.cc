@@ -5,35 +5,45 @@
 
 namespace countersign::http {
 
-absl::string_view HeaderMap::Store(absl::string_view text) {
-  if (text.empty()) return {};
-  if (chunks_.empty() || chunks_.back().size - chunks_.back().used < text.size()) {
-    const size_t size = std::max(kChunkBytes, text.size());
-    chunks_.push_back({std::make_unique<char[]>(size), size, 0});
+char* HeaderMap::Allocate(size_t n) {
+  if (chunks_.empty() || chunks_.back().size - chunks_.back().used < n) {
+    const size_t size = std::max(kChunkBytes, n);
+    chunks_.push_back({std::unique_ptr<char[]>(new char[size]), size, 0});
   }
   Chunk& chunk = chunks_.back();
   char* const at = chunk.bytes.get() + chunk.used;
+  chunk.used += n;
+  return at;
+}
+
+absl::string_view HeaderMap::Store(absl::string_view text) {
+  if (text.empty()) return {};
+  char* const at = Allocate(text.size());
   std::memcpy(at, text.data(), text.size());
-  chunk.used += text.size();
   return {at, text.size()};
 }
 
 void HeaderMap::Add(absl::string_view name, absl::string_view value) {
   const HeaderId id = FindHeaderId(name);
   if (id != HeaderId::kOther) return Add(id, value);
-  AddBorrowed(Store(name), Store(value));
+  char* const at = Allocate(name.size() + value.size());
+  std::memcpy(at, name.data(), name.size());
+  if (!value.empty()) std::memcpy(at + name.size(), value.data(), value.size());
+  Append({{at, name.size()}, {at + name.size(), value.size()}, id});
 }
 
 void HeaderMap::Add(HeaderId id, absl::string_view value) { AddBorrowed(id, Store(value)); }
 
 void HeaderMap::AddBorrowed(HeaderId id, absl::string_view value) {
-  fields_.push_back({HeaderName(id), value, id});
-  byte_size_ += SizeOf(fields_.back());
+  Append({HeaderName(id), value, id});
 }
 
 void HeaderMap::AddBorrowed(absl::string_view name, absl::string_view value) {
-  fields_.push_back({name, value, FindHeaderId(name)});
-  byte_size_ += SizeOf(fields_.back());
+  Append({name, value, FindHeaderId(name)});
+}
+
+void HeaderMap::AddBorrowed(HeaderId id, absl::string_view name, absl::string_view value) {
+  Append({name, value, id});
 }
 
 void HeaderMap::Set(HeaderId id, absl::string_view value) {
@@ -54,8 +64,10 @@ const Field* HeaderMap::Find(HeaderId id) const {
 }
 
 const Field* HeaderMap::Find(absl::string_view name) const {
+  const HeaderId id = FindHeaderId(name);
+  if (id != HeaderId::kOther) return Find(id);
   for (const Field& field : fields_) {
-    if (field.name == name) return &field;
+    if (field.id == HeaderId::kOther && field.name == name) return &field;
   }
   return nullptr;
 }
@@ -71,7 +83,7 @@ size_t HeaderMap::Remove(absl::string_view name) {
 void HeaderMap::CopyFrom(const HeaderMap& other) {
   for (const Field& field : other.fields_) {
     if (field.id == HeaderId::kOther) {
-      AddBorrowed(Store(field.name), Store(field.value));
+      Append({Store(field.name), Store(field.value), HeaderId::kOther});
     } else {
       Add(field.id, field.value);
     }
@@ -81,15 +93,28 @@ void HeaderMap::CopyFrom(const HeaderMap& other) {
 void HeaderMap::Clear() {
   fields_.clear();
   byte_size_ = 0;
-  size_t kept = 0;
-  size_t bytes = 0;
-  while (kept < chunks_.size() && bytes + chunks_[kept].size <= kKeptBytes) {
-    bytes += chunks_[kept].size;
-    chunks_[kept].used = 0;
-    ++kept;
+  // The largest that may stay, stays: a map whose messages need more than the first chunk soon has
+  // one that holds them whole.
+  size_t best = chunks_.size();
+  for (size_t i = 0; i < chunks_.size(); ++i) {
+    if (chunks_[i].size > kKeptBytes) continue;
+    if (best == chunks_.size() || chunks_[i].size > chunks_[best].size) best = i;
   }
-  // What is kept is filled from the first chunk on, so only one can stay.
-  chunks_.resize(std::min<size_t>(kept, 1));
+  const bool grew = chunks_.size() > 1;
+  if (best == chunks_.size()) {
+    chunks_.clear();
+  } else {
+    if (best != 0) std::swap(chunks_[0], chunks_[best]);
+    chunks_.resize(1);
+    chunks_[0].used = 0;
+    if (grew && chunks_[0].size < kKeptBytes) {
+      chunks_[0].size = std::min(kKeptBytes, chunks_[0].size * 2);
+      chunks_[0].bytes.reset(new char[chunks_[0].size]);
+    }
+  }
+  if (fields_.capacity() > kKeptFields) {
+    fields_.shrink_to_fit();
+  }
 }
 
 }  // namespace countersign::http

@@ -43,6 +43,8 @@ class HeaderMap {
   // Appends without copying.
   void AddBorrowed(HeaderId id, absl::string_view value);
   void AddBorrowed(absl::string_view name, absl::string_view value);
+  // For who has looked the name up already.
+  void AddBorrowed(HeaderId id, absl::string_view name, absl::string_view value);
   // Replaces all fields of that name by one.
   void Set(HeaderId id, absl::string_view value);
   void Set(absl::string_view name, absl::string_view value);
@@ -79,16 +81,23 @@ class HeaderMap {
   void CopyFrom(const HeaderMap& other);
   // A copy of `text` in this map's memory, for what belongs to the message and is no field.
   absl::string_view Store(absl::string_view text);
+  // `n` bytes of this map's memory, for text that is put together in place.
+  char* Allocate(size_t n);
   void Clear();
 
  private:
   static constexpr size_t kChunkBytes = 1024;
   static constexpr size_t kKeptBytes = 4096;
+  static constexpr size_t kKeptFields = 64;
   struct Chunk {
     std::unique_ptr<char[]> bytes;
     size_t size = 0;
     size_t used = 0;
   };
+  void Append(const Field& field) {
+    fields_.push_back(field);
+    byte_size_ += SizeOf(field);
+  }
   static size_t SizeOf(const Field& field) { return field.name.size() + field.value.size() + 32; }
 
   std::vector<Field> fields_;
