@@ -131,7 +131,7 @@ VerifyError CheckLeafExtensions(X509* leaf) {
   return VerifyError::kNone;
 }
 
-bool Digest(X509* leaf, std::string* digest) {
+bool EncodeAndDigest(X509* leaf, PeerSvid* svid) {
   unsigned char* der = nullptr;
   const int length = i2d_X509(leaf, &der);
   if (length <= 0) return false;
@@ -141,8 +141,9 @@ bool Digest(X509* leaf, std::string* digest) {
   SHA256_Init(&context);
   SHA256_Update(&context, der, static_cast<size_t>(length));
   SHA256_Final(hash, &context);
+  svid->der.assign(reinterpret_cast<const char*>(der), static_cast<size_t>(length));
   OPENSSL_free(der);
-  digest->assign(reinterpret_cast<const char*>(hash), sizeof(hash));
+  svid->digest.assign(reinterpret_cast<const char*>(hash), sizeof(hash));
   return true;
 }
 
@@ -223,7 +224,7 @@ VerifyError ParseLeaf(X509* leaf, PeerSvid* svid) {
       ASN1_STRING_length(serial) > 20 ||
       X509_NAME_get0_der(X509_get_issuer_name(leaf), &issuer, &issuer_length) != 1 ||
       !ToTime(X509_get0_notBefore(leaf), &svid->not_before) ||
-      !ToTime(X509_get0_notAfter(leaf), &svid->not_after) || !Digest(leaf, &svid->digest)) {
+      !ToTime(X509_get0_notAfter(leaf), &svid->not_after) || !EncodeAndDigest(leaf, svid)) {
     ERR_clear_error();
     return VerifyError::kMalformed;
   }

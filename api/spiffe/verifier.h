@@ -45,7 +45,8 @@ struct PeerSvid {
   std::string serial;  // big-endian
   absl::Time not_before;
   absl::Time not_after;
-  std::string digest;  // SHA-256 of the leaf's DER
+  std::string der;     // the leaf
+  std::string digest;  // SHA-256 of `der`
 };
 
 // At most this many certificates in a chain, leaf included.
