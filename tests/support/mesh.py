@@ -6,6 +6,7 @@ fd00:96::/64 which nothing but the sidecars knows.
 
 import json
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -26,7 +27,8 @@ class Binaries:
     """Where the built programs are; MeshError for the one that is asked for and is not there."""
 
     _PATHS = {'control': 'control/main/countersign-control', 'proxy': 'proxy/main/countersign-proxy',
-              'redirect': 'deploy/redirect/countersign-redirect'}
+              'redirect': 'deploy/redirect/countersign-redirect', 'grpc_server': 'tests/support/grpc/grpc-echo-server',
+              'grpc_client': 'tests/support/grpc/grpc-echo-client'}
 
     def __init__(self, folder):
         self.folder = os.path.abspath(folder)
@@ -35,13 +37,31 @@ class Binaries:
         built = os.path.join(self.folder, self._PATHS[name])
         if not os.access(built, os.X_OK):
             raise MeshError(f'{built} is not there; build it first')
-        # Other users than the one who built them shall run them, and may not be able to read the folder.
-        public = f'{STATE}/bin/{os.path.basename(built)}'
-        if not os.path.exists(public):
-            os.makedirs(os.path.dirname(public), exist_ok=True)
-            shutil.copy(built, public)
-            os.chmod(public, 0o755)
-        return public
+        return publish(built)
+
+    @staticmethod
+    def foreign(name):
+        """A program that nobody here wrote, built by tests/conformance/clients/build."""
+        built = f'{os.environ["COUNTERSIGN_CLIENTS"]}/{name}'
+        if not os.access(built, os.X_OK):
+            raise MeshError(f'{built} is not there; tests/conformance/clients/build makes it')
+        return publish(built)
+
+
+def clients_folder():
+    """Where tests/conformance/clients/build leaves the clients that nobody here wrote."""
+    home = pwd.getpwuid(os.getuid()).pw_dir
+    return os.environ.get('COUNTERSIGN_CLIENTS', f'{home}/.cache/countersign/clients')
+
+
+def publish(path):
+    """A copy that other users than the one who has the file may read and run."""
+    public = f'{STATE}/bin/{os.path.basename(path)}'
+    if not os.path.exists(public):
+        os.makedirs(os.path.dirname(public), exist_ok=True)
+        shutil.copy(path, public)
+        os.chmod(public, 0o755)
+    return public
 
 
 def run(argv, **options):
@@ -214,9 +234,10 @@ spec:
 
 
 class Service:
-    def __init__(self, name, namespace, number, port, target_port, selector):
+    def __init__(self, name, namespace, number, port, target_port, selector, port_name):
         self.name, self.namespace, self.port, self.target_port = name, namespace, port, target_port
         self.selector = selector
+        self.port_name = port_name
         self.ipv4 = f'10.96.0.{number}'
         self.ipv6 = f'fd00:96::{number:x}'
 
@@ -233,7 +254,7 @@ spec:
   clusterIPs: ["{self.ipv4}", "{self.ipv6}"]
   selector: {{{selector}}}
   ports:
-    - {{name: tcp-{self.name}, port: {self.port}, targetPort: {self.target_port}, protocol: TCP}}
+    - {{name: {self.port_name}, port: {self.port}, targetPort: {self.target_port}, protocol: TCP}}
 """
 
 
@@ -296,9 +317,10 @@ class Mesh:
             pod.add_capture(*capture_flags)
         return pod
 
-    def add_service(self, name, port, target_port=None, selector=None):
+    def add_service(self, name, port, target_port=None, selector=None, port_name=None):
+        """The port's name says what is spoken there: `http`, `http2-x`, `grpc`, `tcp-x`; any other says nothing."""
         service = Service(name, self.namespace, 10 + len(self.services), port, target_port or port,
-                          selector or {'app': name})
+                          selector or {'app': name}, port_name or f'tcp-{name}')
         self.services[name] = service
         self.write_config(f'{name}.service.yaml', service.yaml())
         return service

@@ -7,7 +7,7 @@ import unittest
 import xml.etree.ElementTree as ElementTree
 
 from tests.support import namespaces
-from tests.support.mesh import Binaries, Mesh, MeshError
+from tests.support.mesh import Binaries, Mesh, MeshError, clients_folder
 
 
 class MeshTestCase(unittest.TestCase):
@@ -68,6 +68,11 @@ class _Result(unittest.TextTestResult):
         super().addFailure(test, err)
         self._record(test, self._exc_info_to_string(err, test))
 
+    def addSubTest(self, test, subtest, err):
+        super().addSubTest(test, subtest, err)
+        if err is not None:
+            self._record(test, f'{subtest}\n{self._exc_info_to_string(err, test)}')
+
     def addSkip(self, test, reason):
         super().addSkip(test, reason)
         self._record(test, 'skipped: ' + reason)
@@ -87,6 +92,7 @@ def _write_xml(path, cases):
 
 
 def main():
+    os.environ.setdefault('COUNTERSIGN_CLIENTS', clients_folder())  # inside, the user may have another number
     namespaces.enter()
     module = sys.modules['__main__']
     names = sys.argv[1:]

@@ -2,9 +2,9 @@
 
 import time
 
+from tests.support import forgery
 from tests.support.mesh import STATE
 from tests.support.prometheus_text import Samples
-import forgery
 
 
 def _refusals(pod):

@@ -1,6 +1,6 @@
 //go:build tools
 
-// Package clients pins the programs that test Countersign and that nobody here wrote. tools/setup builds them.
+// Package clients pins the programs that test Countersign and that nobody here wrote. build makes them.
 package clients
 
 import (

@@ -1,0 +1,68 @@
+"""h2spec, which nobody here wrote, against both of a sidecar's HTTP/2 entrances. h2spec_exceptions.txt says which cases do
+not apply and why; it must be exact: a case that begins to fail, or to pass, fails the test."""
+
+import os
+import unittest
+import xml.etree.ElementTree as ElementTree
+
+from tests.support import forgery, mesh_relay, netns_test
+from tests.support.http_mesh import APP, PYTHON, HttpMesh
+from tests.support.mesh import STATE, publish, wait_for
+
+EXCEPTIONS = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'h2spec_exceptions.txt')
+RELAY = 9000
+FEWEST = 90  # fewer cases than this, and h2spec has not run
+
+
+def exceptions(entrance):
+    """{case: reason}; the lines are `ENTRANCE | CASE | REASON`, where ENTRANCE may be `both`."""
+    found = {}
+    with open(EXCEPTIONS) as file:
+        for line in file:
+            if line.strip() and not line.startswith('#'):
+                where, case, reason = (field.strip() for field in line.split('|'))
+                if where in (entrance, 'both'):
+                    found[case] = reason
+    return found
+
+
+class H2specTest(HttpMesh):
+    pods = ()
+
+    def check(self, entrance, pod, host, port):
+        report = f'{pod.folder}/h2spec.xml'
+        said = pod.run([self.mesh.binaries.foreign('h2spec'), '-h', host, '-p', str(port), '-P', '/', '-o', '2', '-j', report], timeout=400)
+        self.assertTrue(os.path.exists(report), said.stdout[-2000:] + said.stderr[-2000:])
+        cases, failed = {}, {}
+        for case in ElementTree.parse(report).getroot().iter('testcase'):
+            name = f"{case.get('package')} {case.get('classname')}"
+            cases[name] = case
+            bad = case.find('failure') if case.find('failure') is not None else case.find('error')
+            if bad is not None or case.find('skipped') is not None:
+                failed[name] = (bad.text or '').strip() if bad is not None else 'skipped'
+        self.assertGreater(len(cases), FEWEST, said.stdout[-2000:])
+        print(f'    {entrance}: {len(cases) - len(failed)} of {len(cases)} cases pass', flush=True)
+        expected = exceptions(entrance)
+        for name, why in failed.items():
+            with self.subTest(name):
+                self.assertIn(name, expected, f'fails: {why}')
+        for name in expected:
+            with self.subTest(name):
+                self.assertIn(name, failed, 'passes, or is not there any more: take it out of h2spec_exceptions.txt')
+        self.assertEqual(self.curl('http://v1/').status, 200)
+
+    def test_the_applications_side_of_the_outbound_sidecar(self):
+        self.check('outbound', self.client, self.mesh.services['v1'].ipv4, 80)
+
+    def test_the_meshs_side_of_the_inbound_sidecar(self):
+        forger = forgery.Forger.of_the_mesh(f'{STATE}/forged', self.mesh)
+        chain, key = forger.leaf('h2spec', ['spiffe://demo.example/ns/demo/sa/h2spec'])
+        relay = self.legacy.spawn('relay', [PYTHON, publish(mesh_relay.__file__), str(RELAY), self.one.ipv4, str(APP), chain, key,
+                                            'countersign-h2'], uid=0)
+        wait_for('the relay listens', lambda: 'ready' in relay.output())
+        self.check('mesh', self.legacy, '127.0.0.1', RELAY)
+
+
+if __name__ == '__main__':
+    unittest.TestCase.maxDiff = None
+    netns_test.main()
