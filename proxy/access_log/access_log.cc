@@ -3,118 +3,103 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
+#include "proxy/stats/families.h"
 
 namespace countersign::access_log {
 namespace {
 
-// RFC 8259, section 7. Names and identities come from peers and configuration.
-void AppendString(absl::string_view text, std::string* out) {
-  out->push_back('"');
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      out->push_back('\\');
-      out->push_back(c);
-    } else if (byte < 0x20 || byte >= 0x7F) {
-      absl::StrAppendFormat(out, "\\u%04x", byte);
-    } else {
-      out->push_back(c);
-    }
-  }
-  out->push_back('"');
-}
-
-struct Column {
-  Field field;
-  void (*append)(const Record& record, std::string* out);
-};
-
-constexpr Column kColumns[] = {
-    {{"start_time", "When the connection was accepted, UTC."},
-     [](const Record& r, std::string* out) {
-       AppendString(absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", r.start, absl::UTCTimeZone()), out);
-     }},
-    {{"duration_ms", "From accept to the end of both directions."},
-     [](const Record& r, std::string* out) {
-       absl::StrAppend(out, absl::ToInt64Milliseconds(r.duration));
-     }},
-    {{"direction", "inbound: to our application; outbound: from it."},
-     [](const Record& r, std::string* out) {
-       AppendString(r.inbound ? "inbound" : "outbound", out);
-     }},
-    {{"downstream", "Address of whoever opened the connection."},
-     [](const Record& r, std::string* out) { AppendString(r.downstream, out); }},
-    {{"destination", "Where it was going before it was captured."},
-     [](const Record& r, std::string* out) { AppendString(r.destination, out); }},
-    {{"upstream", "Where it was carried to; empty if nowhere."},
-     [](const Record& r, std::string* out) { AppendString(r.upstream, out); }},
-    {{"connection_security_policy", "mutual_tls or none, on the wire between the pods."},
-     [](const Record& r, std::string* out) { AppendString(r.security, out); }},
-    {{"peer_principal", "SPIFFE ID that the other side proved; empty for plaintext."},
-     [](const Record& r, std::string* out) { AppendString(r.peer_id, out); }},
-    {{"peer_serial", "Serial number of its certificate, hexadecimal."},
-     [](const Record& r, std::string* out) { AppendString(r.peer_serial, out); }},
-    {{"bytes_sent", "Bytes to downstream."},
-     [](const Record& r, std::string* out) { absl::StrAppend(out, r.bytes_sent); }},
-    {{"bytes_received", "Bytes from downstream."},
-     [](const Record& r, std::string* out) { absl::StrAppend(out, r.bytes_received); }},
-};
-
-}  // namespace
-
-absl::StatusOr<AccessLog> AccessLog::Open(const std::string& path) {
-  const int fd = path == "-" ? dup(STDOUT_FILENO)
+absl::StatusOr<int> OpenDescriptor(const std::string& path) {
+  const int fd = path == "-" ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0)
                              : open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
   if (fd < 0) {
     return absl::UnavailableError(
         absl::StrCat("cannot open the access log ", path, ": ", strerror(errno)));
   }
-  return AccessLog(fd);
+  return fd;
 }
 
-AccessLog::AccessLog(AccessLog&& other) noexcept : fd_(other.fd_) { other.fd_ = -1; }
+std::atomic<uint64_t> last_id{0};
 
-AccessLog::~AccessLog() {
-  if (fd_ >= 0) {
-    close(fd_);
+}  // namespace
+
+struct AccessLog::Desk {
+  // xorshift64*: which lines are left out need not be hard to guess.
+  bool Chosen(double share) {
+    random ^= random >> 12;
+    random ^= random << 25;
+    random ^= random >> 27;
+    return static_cast<double>((random * 0x2545F4914F6CDD1Du) >> 11) * 0x1.0p-53 < share;
   }
+
+  std::thread::id thread;
+  Ring* ring;
+  stats::Cell* lost;
+  std::string line;
+  TimeCache time;
+  uint64_t random;
+};
+
+absl::StatusOr<std::unique_ptr<AccessLog>> AccessLog::Open(AccessLogOptions options,
+                                                           stats::Registry& stats) {
+  absl::StatusOr<int> fd = OpenDescriptor(options.path);
+  if (!fd.ok()) {
+    return fd.status();
+  }
+  return std::unique_ptr<AccessLog>(new AccessLog(std::move(options), *fd, stats));
+}
+
+AccessLog::AccessLog(AccessLogOptions options, int fd, stats::Registry& stats)
+    : options_(std::move(options)), id_(++last_id), stats_(stats), writer_(fd, stats) {}
+
+AccessLog::~AccessLog() = default;
+
+AccessLog::Desk& AccessLog::DeskOfThisThread() {
+  thread_local uint64_t known_id = 0;
+  thread_local Desk* known = nullptr;
+  if (known_id == id_) return *known;
+  std::lock_guard<std::mutex> lock(mutex_);
+  known = nullptr;
+  for (const std::unique_ptr<Desk>& desk : desks_) {
+    if (desk->thread == std::this_thread::get_id()) known = desk.get();
+  }
+  if (known == nullptr) {
+    known = desks_.emplace_back(std::make_unique<Desk>()).get();
+    known->thread = std::this_thread::get_id();
+    known->ring = &writer_.AddRing();
+    known->lost = &stats_.Get(stats::kAccessLogDropped, {"full"});
+    known->random = 0x9E3779B97F4A7C15u * (desks_.size() + id_);
+  }
+  known_id = id_;
+  return *known;
 }
 
 void AccessLog::Write(const Record& record) {
-  const std::string line = Format(record);
-  (void)!write(fd_, line.data(), line.size());
+  Desk& desk = DeskOfThisThread();
+  if (options_.sample < 1 && !record.failed() && !desk.Chosen(options_.sample)) return;
+  desk.line.clear();
+  options_.format.Append(record, desk.time, &desk.line);
+  if (desk.ring->Push(desk.line)) {
+    writer_.OnPushed(*desk.ring);
+  } else {
+    desk.lost->Add(1);
+  }
 }
 
-std::string AccessLog::Format(const Record& record) {
-  std::string line;
-  line.reserve(512);
-  char separator = '{';
-  for (const Column& column : kColumns) {
-    line.push_back(separator);
-    AppendString(column.field.name, &line);
-    line.push_back(':');
-    column.append(record, &line);
-    separator = ',';
+absl::Status AccessLog::Reopen() {
+  absl::StatusOr<int> fd = OpenDescriptor(options_.path);
+  if (!fd.ok()) {
+    return fd.status();
   }
-  line.append("}\n");
-  return line;
+  writer_.Replace(*fd);
+  return absl::OkStatus();
 }
 
-std::string AccessLog::RenderReference() {
-  std::string out =
-      "# Fields of the access log\n\nGenerated by `bazel run //proxy/access_log:fields_reference` "
-      "from `access_log.cc`. One JSON object a line and\nconnection, written when it has ended.\n\n"
-      "| field | meaning |\n|---|---|\n";
-  for (const Column& column : kColumns) {
-    absl::StrAppend(&out, "| `", column.field.name, "` | ", column.field.help, " |\n");
-  }
-  return out;
-}
+void AccessLog::Flush() { writer_.Flush(); }
 
 }  // namespace countersign::access_log

@@ -2,78 +2,63 @@
 #define COUNTERSIGN_PROXY_ACCESS_LOG_ACCESS_LOG_H_
 
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <string>
+#include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
-#include "absl/time/time.h"
+#include "proxy/access_log/format.h"
+#include "proxy/access_log/line_writer.h"
+#include "proxy/access_log/record.h"
+#include "proxy/stats/registry.h"
 
 namespace countersign::access_log {
 
-// A connection that has ended. The views need only live for the call.
-struct Record {
-  absl::Time start;
-  absl::Duration duration;
-  bool inbound = false;
-  absl::string_view downstream;   // address of whoever opened it
-  absl::string_view destination;  // original destination
-  absl::string_view upstream;     // address that it was carried to; empty if none
-  absl::string_view security;     // mutual_tls | none
-  absl::string_view peer_id;      // SPIFFE ID; empty for plaintext
-  absl::string_view peer_serial;  // hex
-  uint64_t bytes_sent = 0;        // to downstream
-  uint64_t bytes_received = 0;    // from downstream
-  absl::string_view flags = {};   // response flags of Envoy's letters, `-` for none
-  absl::string_view reason = {};  // why it was refused or broke off; empty for an orderly end
-  absl::string_view policy = {};  // that refused it
-
-  // HTTP requests only; `http` is false for a connection.
-  bool http = false;
-  absl::string_view protocol = {};  // `HTTP/1.1`
-  absl::string_view method = {};
-  absl::string_view authority = {};
-  absl::string_view path = {};
-  absl::string_view user_agent = {};
-  absl::string_view request_id = {};
-  absl::string_view trace_id = {};
-  absl::string_view route = {};
-  absl::string_view cluster = {};
-  uint16_t status = 0;
-  int grpc_status = -1;
-  uint32_t attempts = 0;
-  absl::Duration upstream_duration =
-      absl::ZeroDuration();  // to the head of the upstream's response; zero: none came
+struct AccessLogOptions {
+  std::string path;  // a file, opened for appending, or `-` for standard output
+  LineFormat format;
+  // Of lines about what went well, from 0 to 1. What failed (Record::failed) is always written.
+  double sample = 1;
 };
 
-// One field of a line, declared once: FIELDS.md and both formats are made from the same table.
-struct Field {
-  const char* name;
-  const char* help;
-};
-
-// One JSON line a connection. Lines are written with one system call each, so several workers'
-// lines never mix (POSIX append mode); a full disk costs the line, never the connection.
+// One line a request, and one a connection that carried none, when it has ended. A worker makes the
+// line in memory of its own and goes on; one thread writes what all of them have made, many lines
+// with one system call. When that thread cannot keep up (a slow disk, a reader that stands still)
+// lines are lost and counted, and no connection waits.
 //
-// Thread-safe. Lifetime: the process's.
+// Thread-safe. Lifetime: longer than that of the threads that write to it. The destructor writes
+// what is left.
 class AccessLog {
  public:
-  // `path`: a file, opened for appending, or `-` for standard output. Errors name the file.
-  static absl::StatusOr<AccessLog> Open(const std::string& path);
-  AccessLog(AccessLog&& other) noexcept;
-  AccessLog& operator=(AccessLog&&) = delete;
+  // Errors name the file. `stats` outlives it.
+  static absl::StatusOr<std::unique_ptr<AccessLog>> Open(AccessLogOptions options,
+                                                         stats::Registry& stats);
   ~AccessLog();
 
+  // Allocates nothing once a thread has written some lines, takes no lock, and makes no system call
+  // but to wake the writer, at most some twenty times a second.
   void Write(const Record& record);
 
-  // The line with its line feed.
-  static std::string Format(const Record& record);
-  // FIELDS.md.
-  static std::string RenderReference();
+  // Opens the file anew, after somebody has moved it away. Errors leave the old one in use.
+  absl::Status Reopen();
+  // Waits until all that was written before is in the file. For tests, and for the end.
+  void Flush();
 
  private:
-  explicit AccessLog(int fd) : fd_(fd) {}
+  // What a thread keeps to make its lines.
+  struct Desk;
 
-  int fd_;
+  AccessLog(AccessLogOptions options, int fd, stats::Registry& stats);
+  Desk& DeskOfThisThread();
+
+  const AccessLogOptions options_;
+  const uint64_t id_;  // of all that this process ever made, by which a thread knows its desk
+  stats::Registry& stats_;
+  LineWriter writer_;
+  std::mutex mutex_;  // a thread's first line takes it
+  std::vector<std::unique_ptr<Desk>> desks_;
 };
 
 }  // namespace countersign::access_log

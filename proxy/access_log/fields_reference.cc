@@ -1,9 +1,9 @@
 // Prints FIELDS.md on standard output.
 #include <cstdio>
 
-#include "proxy/access_log/access_log.h"
+#include "proxy/access_log/format.h"
 
 int main() {
-  std::fputs(countersign::access_log::AccessLog::RenderReference().c_str(), stdout);
+  std::fputs(countersign::access_log::RenderReference().c_str(), stdout);
   return 0;
 }

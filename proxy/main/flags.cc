@@ -293,11 +293,49 @@ const std::vector<Flag>& Flags() {
       {.name = "access-log",
        .value = "FILE",
        .fallback = "off",
-       .help = "One JSON line a connection, when it has ended: a file, `-` for standard output, or "
-               "off. proxy/access_log/FIELDS.md has the fields.",
+       .help = "One line a request or connection, when it has ended: a file, `-` for standard "
+               "output, or off. SIGUSR1 opens the file anew. proxy/access_log/FIELDS.md has the "
+               "fields.",
        .set =
            [](const std::string& value, Settings& settings) {
-             settings.server.access_log = value == "off" ? "" : value;
+             settings.server.access_log.path = value == "off" ? "" : value;
+             return absl::OkStatus();
+           }},
+      {.name = "access-log-format",
+       .value = "FORMAT",
+       .fallback = "json",
+       .help = "json, or text: a line like Envoy's, or name=value where fields are chosen.",
+       .set =
+           [](const std::string& value, Settings& settings) {
+             std::string format;
+             absl::Status status = SetOneOf(value, {"json", "text"}, &format);
+             settings.access_log_kind = format == "text" ? access_log::LineFormat::Kind::kText
+                                                         : access_log::LineFormat::Kind::kJson;
+             return status;
+           }},
+      {.name = "access-log-fields",
+       .value = "NAME,NAME,...",
+       .fallback = "",
+       .help = "The fields that are wanted, in their order; all of them otherwise.",
+       .set =
+           [](const std::string& value, Settings& settings) {
+             settings.access_log_fields = absl::StrSplit(value, ',', absl::SkipWhitespace());
+             return access_log::LineFormat::Make(settings.access_log_kind,
+                                                 settings.access_log_fields)
+                 .status();
+           }},
+      {.name = "access-log-sample",
+       .value = "SHARE",
+       .fallback = "1",
+       .help = "From 0 to 1: the share of lines about what went well. What was refused, broke off, "
+               "carries a response flag, or ended with a 5xx or a gRPC status other than 0 is "
+               "always written.",
+       .set =
+           [](const std::string& value, Settings& settings) {
+             double* sample = &settings.server.access_log.sample;
+             if (!absl::SimpleAtod(value, sample) || !(*sample >= 0 && *sample <= 1)) {
+               return absl::InvalidArgumentError("write a share from 0 to 1, such as 0.05");
+             }
              return absl::OkStatus();
            }},
       {.name = "allow-core-dumps",
@@ -403,6 +441,9 @@ absl::StatusOr<Settings> ParseFlags(const std::vector<std::string>& arguments,
   if (!status.ok()) {
     return status;
   }
+  // The fields were checked one by one.
+  settings.server.access_log.format =
+      *access_log::LineFormat::Make(settings.access_log_kind, settings.access_log_fields);
   return settings;
 }
 

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "proxy/access_log/format.h"
 #include "proxy/server/options.h"
 
 namespace countersign::main {
@@ -18,6 +19,9 @@ struct Settings {
   std::string log_level = "info";
   bool log_json = false;
   bool allow_core_dumps = false;
+  // Of the access log; the two make its format together.
+  access_log::LineFormat::Kind access_log_kind = access_log::LineFormat::Kind::kJson;
+  std::vector<std::string> access_log_fields;
 };
 
 struct Flag {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "api/net/address.h"
+#include "proxy/access_log/access_log.h"
 #include "proxy/server/worker.h"
 
 namespace countersign::server {
@@ -29,7 +30,7 @@ struct Options {
   std::vector<net::Address> hbone_listen;
   std::vector<Forward> forwards;
 
-  std::string access_log;  // a file, `-` for standard output; empty: none
+  access_log::AccessLogOptions access_log;  // with an empty path: none
   uint32_t concurrency = 1;
   std::chrono::milliseconds drain_time{45'000};
   std::chrono::milliseconds hold_time{10'000};

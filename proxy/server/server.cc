@@ -60,6 +60,7 @@ class Server::Signals final : public event::FileEvent::Handler {
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGUSR1);
     fd_ = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     event_ = std::make_unique<event::FileEvent>(server.dispatcher_, fd_, *this,
                                                 event::FileEvent::Mode::kLevelRead);
@@ -112,12 +113,13 @@ absl::Status Server::Start() {
     return bundles.status();
   }
 
-  if (!options_.access_log.empty()) {
-    absl::StatusOr<access_log::AccessLog> log = access_log::AccessLog::Open(options_.access_log);
+  if (!options_.access_log.path.empty()) {
+    absl::StatusOr<std::unique_ptr<access_log::AccessLog>> log =
+        access_log::AccessLog::Open(options_.access_log, stats_);
     if (!log.ok()) {
       return log.status();
     }
-    access_log_.emplace(*std::move(log));
+    access_log_ = *std::move(log);
   }
   stats_.Get(stats::kBuildInfo, {kVersion, options_.workload, options_.workload_namespace}).Set(1);
   stats_.Get(stats::kProcessStart, {}).Set(static_cast<uint64_t>(std::time(nullptr)));
@@ -174,7 +176,7 @@ absl::Status Server::Start() {
   worker_options.forwards = options_.forwards;
   worker_options.admin_listen = own_ports;
   worker_options.hold_timeout = options_.hold_time;
-  worker_options.access_log = access_log_.has_value() ? &*access_log_ : nullptr;
+  worker_options.access_log = access_log_.get();
   worker_options.workload = options_.workload;
   worker_options.workload_namespace = options_.workload_namespace;
   xds_->AddSink(&config_mirror_);
@@ -209,6 +211,10 @@ int Server::Run() {
 }
 
 void Server::OnSignal(int signal) {
+  if (signal == SIGUSR1) {
+    ReopenAccessLog();
+    return;
+  }
   if (draining_) {
     spdlog::warn("a second signal ({}): stopping at once", strsignal(signal));
     dispatcher_.Stop();
@@ -217,6 +223,17 @@ void Server::OnSignal(int signal) {
   spdlog::info("{}: draining for at most {} s; readiness fails from now on", strsignal(signal),
                options_.drain_time.count() / 1000);
   StartDrain();
+}
+
+void Server::ReopenAccessLog() {
+  if (access_log_ == nullptr) return;
+  const absl::Status reopened = access_log_->Reopen();
+  if (reopened.ok()) {
+    spdlog::info("SIGUSR1: reopened the access log {}", options_.access_log.path);
+  } else {
+    spdlog::error("SIGUSR1: {}; lines go on to the file that was open",
+                  std::string(reopened.message()));
+  }
 }
 
 void Server::StartDrain() {

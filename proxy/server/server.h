@@ -3,7 +3,6 @@
 
 #include <chrono>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,7 +28,7 @@ namespace countersign::server {
 // Thread: main, for everything. Lifetime: main()'s.
 class Server final : private identity::SecretSink {
  public:
-  // SIGTERM and SIGINT must be blocked in all threads: they are read from a descriptor.
+  // SIGTERM, SIGINT and SIGUSR1 must be blocked in all threads: they are read from a descriptor.
   explicit Server(Options options);
   ~Server() override;
 
@@ -42,6 +41,7 @@ class Server final : private identity::SecretSink {
   class Signals;
 
   void OnSignal(int signal);
+  void ReopenAccessLog();
   void StartDrain();
   void OnInboundDrained();
   // Ends the drain once no connection is left in either direction.
@@ -65,7 +65,7 @@ class Server final : private identity::SecretSink {
   const Options options_;
   event::Dispatcher dispatcher_;
   stats::Registry stats_;
-  std::optional<access_log::AccessLog> access_log_;
+  std::unique_ptr<access_log::AccessLog> access_log_;  // null: none is kept
   identity::SecretStore secrets_;
   admin::ConfigMirror config_mirror_;
   std::unique_ptr<Signals> signals_;
