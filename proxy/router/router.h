@@ -7,30 +7,26 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "api/net/address.h"
 #include "api/spiffe/verifier.h"
 #include "proxy/event/dispatcher.h"
 #include "proxy/http/codec.h"
+#include "proxy/router/dice.h"
+#include "proxy/router/hash_policy.h"
+#include "proxy/router/local_reply.h"
+#include "proxy/router/mirror.h"
+#include "proxy/router/request_body.h"
 #include "proxy/router/response_flags.h"
+#include "proxy/router/retry_state.h"
 #include "proxy/router/route_table.h"
+#include "proxy/router/upstream_request.h"
 #include "proxy/upstream/cluster.h"
 
 namespace countersign::router {
-
-// An answer that the proxy gives itself. The connection manager makes it a response, with
-// `x-countersign-reason` and `x-countersign-flags`, or grpc-status for gRPC.
-struct LocalReply {
-  uint16_t status = 503;
-  ResponseFlags flags;
-  // A token for the header and the metrics, such as `no_healthy_endpoint`; static.
-  absl::string_view reason;
-  // For the body and the log: what happened, to whom, which limit or policy, what to do. Nothing
-  // that an attacker would not know.
-  std::string sentence;
-  int grpc_status = -1;  // -1: made from `status`
-};
 
 // Of the request's downstream side: the connection manager's request. May call anything on the
 // router in any callback, also Cancel.
@@ -45,7 +41,8 @@ class Downstream {
   virtual void OnLocalReply(const LocalReply& reply) = 0;
   // The upstream broke off after OnResponse: the downstream stream must be reset.
   virtual void OnResponseBroken(ResponseFlags flags, absl::string_view reason) = 0;
-  // Counted: the upstream cannot take more of the request's body now, or can again.
+  // The upstream cannot take more of the request's body now, or can again; each `true` is followed
+  // by a `false`, unless the request ends before.
   virtual void OnUpstreamReadDisable(bool disable) = 0;
 
  protected:
@@ -87,14 +84,28 @@ struct RequestInfo {
 
 // One a request, a member of the connection manager's request, and used again for the next (so a
 // request allocates nothing). On its worker's thread.
+//
+// Memory: what waits for the endpoint is at most kMaxHeld, and beyond buffer::kHighWatermark the
+// downstream is asked to stop. Beside that, up to RequestBody::kMaxKept of the body are kept so
+// that it can be sent again; of a larger body nothing is, and then a request that was sent is not
+// tried again.
+//
+// A response that is complete before the request is goes downstream whole; the rest of the request
+// is dropped. Tunnels (Upgrade, CONNECT) carry bytes only once the endpoint has agreed; their two
+// directions end on their own.
 class Router final {
  public:
+  static constexpr size_t kMaxHeld = 1 << 20;
+  static constexpr size_t kMaxMirrors = 8;  // of one router that run at once, over all its requests
+
   explicit Router(event::Dispatcher& dispatcher);
   ~Router();
+  Router(const Router&) = delete;
+  Router& operator=(const Router&) = delete;
 
   // `head` outlives the request; the router changes it (rewrites, header changes) once, before the
-  // first attempt. `end`: no body. Redirects, direct responses and faults are answered from in
-  // here, through OnLocalReply or OnResponse.
+  // first attempt. `end`: no body. Faults are answered from in here, through OnLocalReply;
+  // redirects and direct responses through OnResponse, with info().attempts == 0.
   void Start(Downstream& downstream, const RequestContext& context, http::RequestHead& head,
              bool end);
   void SendData(buffer::Buffer& data, bool end);
@@ -109,6 +120,121 @@ class Router final {
   const RequestInfo& info() const { return info_; }
 
  private:
+  friend class UpstreamRequest;
+  enum class Phase : uint8_t {
+    kIdle,
+    kDelayed,     // by a fault policy
+    kTrying,      // a try waits for its stream, or for its response
+    kBackoff,     // until the next try
+    kResponding,  // the response's head went downstream: no retry any more
+    kDone,
+  };
+  // Of a copy whose route has no time-out of its own.
+  static constexpr std::chrono::milliseconds kMirrorTimeout{15'000};
+  static constexpr event::Instant kNever = event::Instant::max();
+
+  // In the order in which they come.
+  void AfterDelay();
+  void Redirect();
+  void AnswerDirectly();
+  void Answer(uint16_t status, absl::string_view body, absl::string_view location);
+  void Forward();
+  bool PrepareHead();  // false: it was answered
+  void StartTry();
+  void OnReady(http::ClientStream& stream, const upstream::UpstreamConnectionInfo& connection);
+  void OnNoStream(upstream::PoolFailure failure, const std::string& explanation);
+  void OnInformational(http::ResponseHead& head);
+  void OnResponseHead(http::ResponseHead& head, bool end);
+  void OnResponseBody(buffer::Buffer& data, bool end);
+  void OnResponseTrailers(http::HeaderMap& trailers);
+  void OnStreamWritable();
+  void OnStreamEnd(UpstreamRequest& attempt, http::StreamEnd end);
+
+  // Of the request's body.
+  bool sending() const {
+    return attempt_ != nullptr && attempt_->stream != nullptr &&
+           (!head_->opens_tunnel() || tunnel_);
+  }
+  void SendPending();
+  void OnRequestComplete();
+  void UpdateFlow();
+
+  // Of retries.
+  bool TryAgain(bool wanted);
+  template <typename MakeReply>
+  void OnTryFailed(TryFailure failure, MakeReply make_reply) {
+    if (!TryAgain(retry_.Wants(failure))) Reply(make_reply());
+  }
+  void EndRetry();
+  void LetGo();  // of the present try
+  std::unique_ptr<UpstreamRequest> TakeAttempt();
+  void SetHost(upstream::Host* host);
+
+  void StartMirrors();
+  void ReportOutcome(upstream::Outcome::Kind kind, uint16_t status = 0);
+  void ReportGrpcOutcome(const http::HeaderMap& fields);
+  void FinishResponse();
+  void Reply(LocalReply reply);
+  void Break(ResponseFlags flags, absl::string_view reason);
+  ReplySubject Subject() const;
+  void Close();
+
+  // Of time-outs.
+  void StartTotalTimer();
+  void StartTryTimers();
+  event::Instant NextDeadline() const;
+  void ArmTimer();
+  void OnTimer();
+  void OnExpired(Expired what, std::chrono::milliseconds limit);
+
+  const config::Route& route() const { return *context_.choice.route; }
+  const config::ForwardAction& action() const { return context_.choice.route->forward; }
+
+  event::Dispatcher& dispatcher_;
+  Downstream* downstream_ = nullptr;
+  RequestContext context_;
+  http::RequestHead* head_ = nullptr;
+  Phase phase_ = Phase::kIdle;
+  bool request_complete_ = false;
+  bool grpc_ = false;
+  bool tunnel_ = false;               // the endpoint has agreed: bytes flow
+  bool upstream_disabled_ = false;    // as the downstream was told
+  bool retry_open_ = false;           // EndRetry is due
+  uint32_t downstream_disabled_ = 0;  // count
+  uint32_t mirror_mask_ = 0;          // which of the route's mirrors get this request
+  // Counts requests: whoever called back compares it, for the callback may have ended the request
+  // and begun another one.
+  uint64_t request_ = 0;
+
+  const config::WeightedCluster* weighted_ = nullptr;
+  upstream::Cluster* cluster_ = nullptr;
+  RequestHash hash_;
+  RetryState retry_;
+  absl::string_view no_retry_;  // ReplySubject's
+  std::vector<const upstream::Host*> tried_;
+  RequestBody body_;
+
+  std::unique_ptr<UpstreamRequest> attempt_;  // the present try
+  // Answered in full, while their codec has yet to end them; and those that wait for work.
+  std::vector<std::unique_ptr<UpstreamRequest>> ending_;
+  std::vector<std::unique_ptr<UpstreamRequest>> spare_;
+  std::vector<std::unique_ptr<Mirror>> mirrors_;
+
+  // One timer for all: it is left where it is when a deadline moves back, and asks again.
+  event::Timer timer_;
+  event::Instant armed_for_ = kNever;
+  event::Instant started_{};
+  event::Instant last_move_{};
+  event::Instant wait_until_ = kNever;  // kDelayed, kBackoff
+  event::Instant total_deadline_ = kNever;
+  event::Instant grpc_deadline_ = kNever;
+  event::Instant try_deadline_ = kNever;
+  std::chrono::milliseconds idle_{0};
+  std::chrono::milliseconds try_idle_{0};
+
+  http::ResponseHead local_head_;  // of redirects and direct responses
+  std::string scratch_;
+  Dice dice_;
   RequestInfo info_;
 };
 

@@ -1,0 +1,63 @@
+#include "proxy/router/retry_state.h"
+
+#include <algorithm>
+
+namespace countersign::router {
+
+using config::RetryPolicy;
+
+bool RetryState::Wants(TryFailure failure) const {
+  switch (failure) {
+    case TryFailure::kOverflow:
+    case TryFailure::kNoIdentity:
+      return false;
+    case TryFailure::kConnect:
+      // Nothing was sent, so it is a reset before the request as well.
+      return On(RetryPolicy::kConnectFailure | RetryPolicy::kResetBeforeRequest |
+                RetryPolicy::kReset | RetryPolicy::k5xx | RetryPolicy::kGatewayError);
+    case TryFailure::kRefused:
+      return On(RetryPolicy::kRefusedStream | RetryPolicy::kReset | RetryPolicy::k5xx |
+                RetryPolicy::kGatewayError);
+    case TryFailure::kReset:
+    case TryFailure::kTimeout:
+      return On(RetryPolicy::kReset | RetryPolicy::k5xx | RetryPolicy::kGatewayError);
+  }
+  return false;
+}
+
+bool RetryState::Wants(uint16_t status, std::optional<int> grpc_status) const {
+  if (On(RetryPolicy::k5xx) && status >= 500 && status < 600) return true;
+  if (On(RetryPolicy::kGatewayError) && status >= 502 && status <= 504) return true;
+  if (On(RetryPolicy::kRetriable4xx) && status == 409) return true;
+  if (On(RetryPolicy::kRetriableStatusCodes) &&
+      std::find(policy_->status_codes.begin(), policy_->status_codes.end(), status) !=
+          policy_->status_codes.end()) {
+    return true;
+  }
+  if (!grpc_status.has_value()) return false;
+  switch (*grpc_status) {
+    case 1:
+      return On(RetryPolicy::kGrpcCancelled);
+    case 4:
+      return On(RetryPolicy::kGrpcDeadlineExceeded);
+    case 8:
+      return On(RetryPolicy::kGrpcResourceExhausted);
+    case 13:
+      return On(RetryPolicy::kGrpcInternal);
+    case 14:
+      return On(RetryPolicy::kGrpcUnavailable);
+    default:
+      return false;
+  }
+}
+
+std::chrono::milliseconds RetryState::Take(Dice& dice) {
+  --left_;
+  const int64_t base = std::max<int64_t>(1, policy_->backoff_base.count());
+  const int64_t most = std::max(base, policy_->backoff_max.count());
+  const int64_t ceiling = std::min<int64_t>(most, base << std::min<uint32_t>(done_, 20));
+  ++done_;
+  return std::chrono::milliseconds(dice.Below(static_cast<uint64_t>(ceiling)));
+}
+
+}  // namespace countersign::router

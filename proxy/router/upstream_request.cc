@@ -1,0 +1,49 @@
+#include "proxy/router/upstream_request.h"
+
+#include "proxy/router/router.h"
+
+namespace countersign::router {
+
+// After each of these the object may be at another request's work already: they touch nothing.
+
+void UpstreamRequest::OnStreamReady(http::ClientStream& ready,
+                                    const upstream::UpstreamConnectionInfo& connection) {
+  stream = &ready;
+  router_.OnReady(ready, connection);
+}
+
+void UpstreamRequest::OnStreamFailed(upstream::PoolFailure failure, buffer::CloseReason,
+                                     const std::string& explanation) {
+  router_.OnNoStream(failure, explanation);
+}
+
+void UpstreamRequest::OnInformational(http::ResponseHead& head) {
+  if (router_.attempt_.get() == this) router_.OnInformational(head);
+}
+
+void UpstreamRequest::OnHeaders(http::ResponseHead& head, bool end) {
+  if (router_.attempt_.get() == this) router_.OnResponseHead(head, end);
+}
+
+void UpstreamRequest::OnData(buffer::Buffer& data, bool end) {
+  if (router_.attempt_.get() == this) {
+    router_.OnResponseBody(data, end);
+  } else {
+    data.Clear();
+  }
+}
+
+void UpstreamRequest::OnTrailers(http::HeaderMap& trailers) {
+  if (router_.attempt_.get() == this) router_.OnResponseTrailers(trailers);
+}
+
+void UpstreamRequest::OnWritable() {
+  if (router_.attempt_.get() == this) router_.OnStreamWritable();
+}
+
+void UpstreamRequest::OnEnd(http::StreamEnd end) {
+  stream = nullptr;
+  router_.OnStreamEnd(*this, end);
+}
+
+}  // namespace countersign::router

@@ -1,0 +1,55 @@
+// One try of a request at one host.
+#ifndef COUNTERSIGN_PROXY_ROUTER_UPSTREAM_REQUEST_H_
+#define COUNTERSIGN_PROXY_ROUTER_UPSTREAM_REQUEST_H_
+
+#include "proxy/http/codec.h"
+#include "proxy/upstream/http_stream_request.h"
+
+namespace countersign::router {
+
+class Router;
+
+// Waits for a stream and then listens to it, for its router, which owns it and uses it again for
+// later tries. It outlives its part in the request where the codec has yet to say that the stream
+// is over; then nobody listens. On its worker's thread.
+class UpstreamRequest final : public upstream::HttpStreamRequest,
+                              private http::ClientStream::Handler {
+ public:
+  explicit UpstreamRequest(Router& router) : router_(router) {}
+
+  void Begin(http::Protocol downstream_protocol) {
+    stream = nullptr;
+    end_sent = response_started = response_ended = reported = false;
+    downstream_protocol_ = downstream_protocol;
+  }
+
+  // What the application's own client spoke: decides between HTTP/1.1 and h2c where nothing else
+  // does.
+  http::Protocol downstream_protocol() const { return downstream_protocol_; }
+
+  http::ClientStream* stream = nullptr;  // null before it is ready and after its end
+  bool end_sent = false;                 // all of the request was given to the stream
+  bool response_started = false;
+  bool response_ended = false;
+  bool reported = false;  // its outcome, to the cluster
+
+ private:
+  http::ClientStream::Handler& stream_handler() override { return *this; }
+  void OnStreamReady(http::ClientStream& ready,
+                     const upstream::UpstreamConnectionInfo& connection) override;
+  void OnStreamFailed(upstream::PoolFailure failure, buffer::CloseReason reason,
+                      const std::string& explanation) override;
+  void OnInformational(http::ResponseHead& head) override;
+  void OnHeaders(http::ResponseHead& head, bool end) override;
+  void OnData(buffer::Buffer& data, bool end) override;
+  void OnTrailers(http::HeaderMap& trailers) override;
+  void OnWritable() override;
+  void OnEnd(http::StreamEnd end) override;
+
+  Router& router_;
+  http::Protocol downstream_protocol_ = http::Protocol::kHttp11;
+};
+
+}  // namespace countersign::router
+
+#endif  // COUNTERSIGN_PROXY_ROUTER_UPSTREAM_REQUEST_H_
