@@ -3,6 +3,7 @@
 #define COUNTERSIGN_PROXY_SERVER_WORKER_H_
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -16,6 +17,7 @@
 #include "proxy/identity/secret_snapshot.h"
 #include "proxy/pipeline/connection_info.h"
 #include "proxy/stats/registry.h"
+#include "proxy/trace/span.h"
 
 namespace countersign::server {
 
@@ -42,8 +44,11 @@ struct WorkerOptions {
   uint32_t max_connections =
       65'536;  // of this worker, both directions; beyond it the newest is refused
   std::chrono::milliseconds handshake_timeout{10'000};
+  uint32_t max_requests = 65'536;                 // HTTP, at a time
+  size_t max_buffered_bytes = size_t{256} << 20;  // on their way through this worker
   uint32_t max_streams_per_tunnel = 100;
   access_log::AccessLog* access_log = nullptr;  // null: none is kept; outlives the worker
+  trace::SpanSink* span_sink = nullptr;         // null: nobody collects; outlives the worker
   std::string workload;                         // this proxy's own names, for metrics
   std::string workload_namespace;
 };
