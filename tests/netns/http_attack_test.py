@@ -308,12 +308,12 @@ class Http2Attacks:
     def open(self):
         raise NotImplementedError
 
-    def http2(self, **options):
+    def speak(self, **options):
         return http2.Client(self.open(), **options)
 
     def flood(self, make, count=200_000, batch=200, client=None):
         """Sends `make(number)` so many times or until the peer ends it; returns (sent, client)."""
-        client = client or self.http2(timeout=5)
+        client = client or self.speak(timeout=5)
         client.receive(lambda: client.peer_settings, 3)
         reader = threading.Thread(target=client.receive, args=(lambda: client.goaway is not None, 20), daemon=True)
         reader.start()
@@ -341,7 +341,7 @@ class Http2Attacks:
 
     def assert_bad(self, fields=None, payload=None, end_stream=True, then=None):
         """One malformed request: a reset, a GOAWAY or 400, never an answer of the application; others go on."""
-        client = self.http2(timeout=3)
+        client = self.speak(timeout=3)
         stream = client.new_stream()
         client.send_frame(http2.HEADERS, http2.END_HEADERS | (http2.END_STREAM if end_stream else 0), stream,
                           hpack.encode(fields) if payload is None else payload)
@@ -356,7 +356,7 @@ class Http2Attacks:
     WORK = http2.request('/work', authority='v1')
 
     def test_16_a_continuation_flood_is_ended(self):
-        client = self.http2(timeout=5)
+        client = self.speak(timeout=5)
         client.receive(lambda: client.peer_settings, 3)
         client.send_frame(http2.HEADERS, http2.END_STREAM, 1, hpack.encode(self.WORK))
         piece = http2.frame(http2.CONTINUATION, 0, 1, hpack.encode([('x', 'y' * 100)]))
@@ -365,7 +365,7 @@ class Http2Attacks:
         self.assert_ended(sent, client, 20_000)
         self.assert_counted(before)
         empty = http2.frame(http2.CONTINUATION, 0, 1)
-        client = self.http2(timeout=5)
+        client = self.speak(timeout=5)
         client.send_frame(http2.HEADERS, http2.END_STREAM, 1, hpack.encode(self.WORK))
         sent, client = self.flood(lambda n: empty, client=client)
         self.assert_ended(sent, client, 20_000)
@@ -403,7 +403,7 @@ class Http2Attacks:
         self.assert_flood_ends(lambda n: http2.frame(http2.PRIORITY, 0, 2 * (n % 1000) + 1, struct.pack('!IB', 0, 16)))
 
     def test_19_a_flood_of_empty_data_is_ended(self):
-        client = self.http2(timeout=5)
+        client = self.speak(timeout=5)
         stream = client.ask(http2.request('/upload', method='POST', authority='v1'), end_stream=False)
         self.assert_flood_ends(lambda n: http2.frame(http2.DATA, 0, stream), client=client)
 
@@ -419,7 +419,7 @@ class Http2Attacks:
         self.assert_not_forwarded()
 
     def test_20_answers_that_nobody_may_send_are_bounded(self):
-        client = self.http2(timeout=5, greedy=False, initial_settings=http2.settings(initial_window=0))
+        client = self.speak(timeout=5, greedy=False, initial_settings=http2.settings(initial_window=0))
         for _ in range(100):
             client.ask(http2.request('/big/10000000', authority='v1'))
         client.receive(lambda: len(client.responses) == 100, 3)
@@ -442,7 +442,7 @@ class Http2Attacks:
         post = http2.request('/upload', method='POST', authority='v1')
         self.assert_bad(post, end_stream=False, then=lambda c, s: c.send_frame(
             http2.HEADERS, http2.END_HEADERS, s, hpack.encode([('x-trailer', 'y')])))
-        client = self.http2(timeout=3)
+        client = self.speak(timeout=3)
         for _ in range(200):
             stream = client.ask(post, end_stream=False)
             client.data(stream, b'abc')
@@ -468,7 +468,7 @@ class Http2Attacks:
     def test_24_a_mass_of_resets_takes_linear_time(self):
         started = time.monotonic()
         for _ in range(20):
-            client = self.http2(timeout=3)
+            client = self.speak(timeout=3)
             client.receive(lambda: client.peer_settings, 3)
             block = hpack.encode(http2.request('/hang', authority='v1'))
             client.send(b''.join(http2.frame(http2.HEADERS, http2.END_HEADERS | http2.END_STREAM, 2 * n + 1, block) for n in range(100)))
@@ -486,7 +486,7 @@ class Http2Attacks:
         self.assert_not_forwarded()
 
     def test_a_host_that_disagrees_with_the_authority_is_refused_or_overruled(self):
-        client = self.http2(timeout=3)
+        client = self.speak(timeout=3)
         response = client.get(http2.request('/echo', authority='v1') + [('host', 'v2')])
         if response.status == 200:
             hosts = [value for name, value in json.loads(response.body)['headers'] if name == 'host']
@@ -508,7 +508,7 @@ class MeshHttp2AttackTest(Http2Attacks, AttackMesh):
         return pod_socket.connect_tls(self.legacy, self.one.ipv4, APP, *self.credentials, MESH_HTTP)
 
     def test_an_honest_member_is_served(self):
-        client = self.http2()
+        client = self.speak()
         response = client.get(http2.request('/echo', authority='v1'))
         self.assertEqual(response.status, 200, response.heads)
         told = [value for name, value in json.loads(response.body)['headers'] if name == 'x-forwarded-client-cert']

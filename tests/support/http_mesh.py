@@ -23,15 +23,15 @@ class Answer:
     def __init__(self, result):
         self.code = result.returncode
         self.error = result.stderr.strip()
-        self.heads = []
-        rest = result.stdout
-        while match := re.match(r'HTTP/(\S+) (\d+)[^\r\n]*\r?\n(.*?)\r?\n\r?\n', rest, re.S):
-            fields = [line.partition(':') for line in match.group(3).split('\n')]
-            self.heads.append((int(match.group(2)), [(n.lower(), v.strip()) for n, _, v in fields]))
-            self.version = match.group(1)
-            rest = rest[match.end():]
-            if int(match.group(2)) >= 200 and not (rest.startswith('HTTP/') and int(match.group(2)) == 101):
-                break
+        self.heads = []  # (status, [(name, value)]), informational ones first
+        self.version = None
+        rest = result.stdout  # in text mode: lines end with \n alone
+        while rest.startswith('HTTP/') and (not self.heads or self.heads[-1][0] < 200):
+            head, _, rest = rest.partition('\n\n')
+            first, *lines = head.split('\n')
+            self.version = first.split()[0].removeprefix('HTTP/')
+            fields = [line.partition(':') for line in lines]
+            self.heads.append((int(first.split()[1]), [(n.lower(), v.strip()) for n, _, v in fields]))
         self.body = rest
 
     @property

@@ -33,7 +33,9 @@ class MeshTestCase(unittest.TestCase):
     @classmethod
     def show_logs(cls):
         for process in cls.mesh.processes:
-            print(f'---- last lines of {process.name}\n{process.tail(30)}', file=sys.stderr, flush=True)
+            # Access logs share the file, and say nothing of why.
+            lines = [line for line in process.tail(200).splitlines() if not line.lstrip().startswith('{')][-30:]
+            print(f'---- last lines of {process.name}', *lines, sep='\n', file=sys.stderr, flush=True)
 
     def run(self, result=None):
         before = len(result.failures) + len(result.errors)
