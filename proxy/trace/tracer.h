@@ -22,21 +22,21 @@ struct RequestTrace {
 // What a span tells of a request. The views need only live for the call.
 struct RequestFacts {
   Span::Kind kind = Span::Kind::kServer;  // server: inbound, client: outbound
-  absl::string_view method;
-  absl::string_view authority;
-  absl::string_view path;  // its query is left out: people put secrets there
-  absl::string_view scheme;
-  absl::string_view protocol;  // `HTTP/1.1`
-  absl::string_view user_agent;
-  absl::string_view route;
-  absl::string_view cluster;
-  absl::string_view peer_address;
-  absl::string_view peer_id;  // SPIFFE ID
-  absl::string_view flags;    // response flags
+  absl::string_view method = {};
+  absl::string_view authority = {};
+  absl::string_view path = {};  // its query is left out: people put secrets there
+  absl::string_view scheme = {};
+  absl::string_view protocol = {};  // `HTTP/1.1`
+  absl::string_view user_agent = {};
+  absl::string_view route = {};
+  absl::string_view cluster = {};
+  absl::string_view peer_address = {};
+  absl::string_view peer_id = {};  // SPIFFE ID
+  absl::string_view flags = {};    // response flags
   uint16_t status = 0;
   int grpc_status = -1;
-  std::chrono::system_clock::time_point start;
-  std::chrono::system_clock::time_point end;
+  std::chrono::system_clock::time_point start = {};
+  std::chrono::system_clock::time_point end = {};
 };
 
 // One a worker, on its thread. `sink` (null: nobody collects) outlives it.
