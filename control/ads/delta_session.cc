@@ -20,6 +20,9 @@ using envoy::service::discovery::v3::DeltaDiscoveryResponse;
 
 constexpr size_t kMaxLoggedBytes = 1024;
 
+// Nothing that comes after them refers to them: they may go as soon as they are gone.
+bool IsLate(Type type) { return type == Type::kListener || type == Type::kRoutes; }
+
 // A peer's text for our log: one line, bounded.
 std::string Printable(absl::string_view text) {
   std::string out(text.substr(0, kMaxLoggedBytes));
@@ -82,7 +85,7 @@ absl::Status DeltaSession::OnRequest(const DeltaDiscoveryRequest& request, absl:
     // The protocol's old spelling of the wildcard (xDS protocol, `Wildcard subscriptions`). Who has
     // been sent a type by reference begins with an acknowledgement, which asks for nothing.
     if (request.resource_names_subscribe().empty() && request.response_nonce().empty() &&
-        type != Type::kEndpoints) {
+        compile::HasWildcard(type)) {
       types.wildcard = true;
     }
   }
@@ -95,7 +98,7 @@ absl::Status DeltaSession::OnRequest(const DeltaDiscoveryRequest& request, absl:
     }
   }
   for (const std::string& name : request.resource_names_subscribe()) {
-    if (name == "*" && type != Type::kEndpoints) {
+    if (name == "*" && compile::HasWildcard(type)) {
       types.wildcard = true;
     } else if (absl::Status status = Subscribe(type, name, true, false); !status.ok()) {
       return status;
@@ -246,7 +249,7 @@ std::optional<DeltaSession::Frame> DeltaSession::NextFrame() {
     return std::nullopt;
   }
   for (Type type : compile::kPushOrder) {
-    if (std::optional<Frame> frame = BuildFrame(type, true, type == Type::kListener)) {
+    if (std::optional<Frame> frame = BuildFrame(type, true, IsLate(type))) {
       return frame;
     }
   }

@@ -56,7 +56,8 @@ class DeltaSession final : public ResourceHub::Subscriber {
   void OnResourceChanged(compile::Type type, const std::string& name, absl::Time event) override;
 
   // The next response, in the order that keeps references whole: clusters, endpoints, listeners,
-  // then removals in reverse. Nothing when there is nothing to say, or too little is acknowledged.
+  // routes, then removals in reverse. Nothing when there is nothing to say, or too little is
+  // acknowledged.
   std::optional<Frame> NextFrame();
 
   const std::string& proxy() const { return proxy_; }

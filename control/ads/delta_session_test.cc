@@ -106,9 +106,10 @@ class DeltaSessionTest : public ::testing::Test {
 
   void Acknowledge(const Told& told, const std::string& error = "") {
     DeltaDiscoveryRequest request;
-    request.set_type_url(absl::StrCat(told.type == "Listener"  ? xds::kListenerUrl
-                                      : told.type == "Cluster" ? xds::kClusterUrl
-                                                               : xds::kEndpointsUrl));
+    request.set_type_url(absl::StrCat(told.type == "Listener"             ? xds::kListenerUrl
+                                      : told.type == "Cluster"            ? xds::kClusterUrl
+                                      : told.type == "RouteConfiguration" ? xds::kRoutesUrl
+                                                                          : xds::kEndpointsUrl));
     request.set_response_nonce(told.nonce);
     if (!error.empty()) {
       request.mutable_error_detail()->set_message(error);
@@ -132,11 +133,12 @@ TEST_F(DeltaSessionTest, AListenerComesAfterAllThatItRefersTo) {
   Open();
   ASSERT_TRUE(Send(Request(Type::kListener, {"outbound/10.96.0.1:80"})).ok());
   const std::vector<Told> told = Drain();
-  ASSERT_EQ(told.size(), 3);
+  ASSERT_EQ(told.size(), 4);
   EXPECT_EQ(told[0].type, "Cluster");
   EXPECT_THAT(told[0].resources, ElementsAre("service/default/web:80/v4"));
   EXPECT_EQ(told[1].type, "ClusterLoadAssignment");
   EXPECT_EQ(told[2].type, "Listener");
+  EXPECT_EQ(told[3].type, "RouteConfiguration");
   for (const Told& one : told) {
     Acknowledge(one);
   }
@@ -161,12 +163,13 @@ TEST_F(DeltaSessionTest, AnUnknownNameIsAnsweredAtOnceAndFollowedWhenItAppears) 
   ASSERT_EQ(unknown.size(), 1);
   EXPECT_THAT(unknown[0].removed, ElementsAre("outbound/10.96.0.1:80"));
   SetModel(kMesh);
-  EXPECT_EQ(Drain().size(), 3);
+  EXPECT_EQ(Drain().size(), 4);
   SetModel("");
   const std::vector<Told> gone = Drain();
-  ASSERT_EQ(gone.size(), 3);
+  ASSERT_EQ(gone.size(), 4);
   EXPECT_EQ(gone[0].type, "Listener");
-  EXPECT_EQ(gone[2].type, "Cluster");
+  EXPECT_EQ(gone[1].type, "RouteConfiguration");
+  EXPECT_EQ(gone[3].type, "Cluster");
 }
 
 TEST_F(DeltaSessionTest, AChangeOfOneEndpointSendsOneResource) {
@@ -308,7 +311,7 @@ TEST_F(DeltaSessionTest, TypesThatAreNotServedAndForeignNoncesAreHarmless) {
   SetModel(kMesh);
   Open();
   DeltaDiscoveryRequest request;
-  request.set_type_url("type.googleapis.com/envoy.config.route.v3.RouteConfiguration");
+  request.set_type_url("type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration");
   request.add_resource_names_subscribe("x");
   EXPECT_TRUE(Send(request).ok());
   request = Request(Type::kEndpoints, {});

@@ -11,6 +11,7 @@
 #include "api/xds/discovery.pb.h"
 #include "api/xds/names.h"
 #include "control/compile/destination.h"
+#include "control/compile/http.h"
 #include "control/compile/standing_listeners.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
@@ -81,8 +82,28 @@ std::shared_ptr<const Compiled> CompileListener(const registry::Model& model,
   if (destination->service != nullptr) {
     references.push_back({Type::kEndpoints, destination->ClusterName()});
   }
-  return Pack(Type::kListener, name, DestinationListener(*address, *destination),
+  if (ProtocolAt(model, *destination) != registry::PortProtocol::kTcp) {
+    references.push_back({Type::kRoutes, destination->ClusterName()});
+  }
+  return Pack(Type::kListener, name, DestinationListener(model, *address, *destination),
               std::move(references));
+}
+
+std::shared_ptr<const Compiled> CompileRoutes(const registry::Model& model,
+                                              const std::string& name) {
+  const std::optional<Destination> destination = DestinationOfCluster(model, name);
+  if (!destination.has_value()) {
+    return nullptr;
+  }
+  const auto routes = DestinationRoutes(model, *destination);
+  if (!routes.has_value()) {
+    return nullptr;
+  }
+  std::vector<ResourceRef> references;
+  for (const std::string& cluster : ClustersOf(*routes)) {
+    references.push_back({Type::kCluster, cluster});
+  }
+  return Pack(Type::kRoutes, name, *routes, std::move(references));
 }
 
 }  // namespace
@@ -117,6 +138,8 @@ std::shared_ptr<const Compiled> Compiler::Compile(Type type, const std::string& 
       }
       return Pack(type, name, DestinationEndpoints(*model_, *destination), {});
     }
+    case Type::kRoutes:
+      return CompileRoutes(*model_, name);
   }
   return nullptr;
 }
@@ -127,6 +150,10 @@ std::vector<std::string> Compiler::Names(Type type) const {
     const std::optional<Destination> destination = DestinationAt(*model_, address);
     if (type == Type::kListener) {
       names.push_back(absl::StrCat(xds::kDestinationPrefix, address.ToString()));
+    } else if (type == Type::kRoutes) {
+      if (ProtocolAt(*model_, *destination) != registry::PortProtocol::kTcp) {
+        names.push_back(destination->ClusterName());
+      }
     } else if (type == Type::kCluster || destination->service != nullptr) {
       names.push_back(destination->ClusterName());
     }

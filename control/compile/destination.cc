@@ -1,5 +1,6 @@
 #include "control/compile/destination.h"
 
+#include <map>
 #include <set>
 #include <utility>
 #include <vector>
@@ -7,8 +8,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "api/xds/http_inspector.pb.h"
+#include "api/xds/http_protocol_options.pb.h"
 #include "api/xds/names.h"
+#include "control/compile/http.h"
 #include "control/compile/peer_policy.h"
+#include "control/compile/port_facts.h"
 #include "control/compile/standing_listeners.h"
 #include "control/compile/transport_sockets.h"
 
@@ -18,6 +23,7 @@ namespace {
 namespace cluster = ::envoy::config::cluster::v3;
 namespace endpoint = ::envoy::config::endpoint::v3;
 namespace listener = ::envoy::config::listener::v3;
+namespace route = ::envoy::config::route::v3;
 using mesh::v1alpha1::ExternalWorkloadSpec;
 using mesh::v1alpha1::MutualTls;
 using registry::Workload;
@@ -32,19 +38,6 @@ struct Target {
   uint16_t port;
 };
 
-// Where `workload` listens for `port`; 0 where it has no port of that name.
-uint16_t TargetPort(const registry::ServicePort& port, const Workload& workload) {
-  if (port.target != 0) {
-    return port.target;
-  }
-  for (const registry::WorkloadPort& p : workload.ports) {
-    if (p.name == port.target_name) {
-      return p.port;
-    }
-  }
-  return 0;
-}
-
 std::vector<Target> Targets(const registry::Model& model, const Destination& destination) {
   if (destination.workload != nullptr) {
     return {{destination.workload, destination.address, destination.port}};
@@ -56,7 +49,7 @@ std::vector<Target> Targets(const registry::Model& model, const Destination& des
     return same;
   }
   for (const Workload* workload : model.Select(service.ns, service.selector)) {
-    const uint16_t target = TargetPort(*port, *workload);
+    const uint16_t target = registry::TargetPort(*port, *workload);
     if (target == 0) {
       continue;
     }
@@ -83,6 +76,26 @@ ExternalWorkloadSpec::Tunnel TunnelOf(const registry::Model& model, const Target
   return target.workload->tunnel;
 }
 
+// What the endpoints speak, for whoever does not read our metadata.
+void SetUpstreamProtocol(registry::PortProtocol protocol, cluster::Cluster* out) {
+  ::envoy::extensions::upstreams::http::v3::HttpProtocolOptions options;
+  switch (protocol) {
+    case registry::PortProtocol::kTcp:
+      return;
+    case registry::PortProtocol::kAuto:
+      options.mutable_use_downstream_protocol_config()->mutable_http_protocol_options();
+      options.mutable_use_downstream_protocol_config()->mutable_http2_protocol_options();
+      break;
+    case registry::PortProtocol::kHttp1:
+      options.mutable_explicit_http_config()->mutable_http_protocol_options();
+      break;
+    case registry::PortProtocol::kHttp2:
+      options.mutable_explicit_http_config()->mutable_http2_protocol_options();
+      break;
+  }
+  (*out->mutable_typed_extension_protocol_options())[xds::kHttpProtocolOptions].PackFrom(options);
+}
+
 void AddEndpoint(const registry::Model& model, const Target& target,
                  endpoint::LocalityLbEndpoints* out) {
   const ExternalWorkloadSpec::Tunnel tunnel = TunnelOf(model, target);
@@ -90,12 +103,18 @@ void AddEndpoint(const registry::Model& model, const Target& target,
   auto* address = lb->mutable_endpoint()->mutable_address()->mutable_socket_address();
   address->set_address(target.ip.ToString());
   address->set_port_value(target.port);
+  if (target.workload->weight != 1) {
+    lb->mutable_load_balancing_weight()->set_value(target.workload->weight);
+  }
   auto& metadata = *lb->mutable_metadata()->mutable_filter_metadata();
   auto& ours = *metadata[xds::kMetadata].mutable_fields();
   ours[xds::kWorkloadKey].set_string_value(target.workload->name);
   ours[xds::kNamespaceKey].set_string_value(target.workload->ns);
   switch (tunnel) {
     case ExternalWorkloadSpec::HBONE:
+      ours[xds::kMeshHttpKey].set_bool_value(true);
+      [[fallthrough]];
+    case ExternalWorkloadSpec::HBONE_ONLY:
       ours[xds::kTransportKey].set_string_value("hbone");
       ours[xds::kTunnelPortKey].set_number_value(target.workload->tunnel_port);
       break;
@@ -179,7 +198,17 @@ std::optional<Destination> DestinationOfCluster(const registry::Model& model,
   return destination;
 }
 
-listener::Listener DestinationListener(const net::Address& address,
+registry::PortProtocol ProtocolAt(const registry::Model& model, const Destination& destination) {
+  if (destination.service != nullptr) {
+    const registry::ServicePort* port = destination.service->FindPort(destination.port);
+    return port == nullptr ? registry::PortProtocol::kTcp : port->protocol;
+  }
+  const std::map<uint16_t, PortFacts> ports = PortsOf(model, *destination.workload);
+  auto it = ports.find(destination.port);
+  return it == ports.end() ? registry::PortProtocol::kAuto : it->second.protocol;
+}
+
+listener::Listener DestinationListener(const registry::Model& model, const net::Address& address,
                                        const Destination& destination) {
   listener::Listener out;
   out.set_name(absl::StrCat(xds::kDestinationPrefix, address.ToString()));
@@ -189,7 +218,44 @@ listener::Listener DestinationListener(const net::Address& address,
   out.mutable_bind_to_port()->set_value(false);  // reached through `outbound`
   out.set_traffic_direction(envoy::config::core::v3::OUTBOUND);
   const std::string cluster = destination.ClusterName();
-  FillTcpProxyChain(cluster, cluster, out.add_filter_chains());
+  const registry::PortProtocol protocol = ProtocolAt(model, destination);
+  if (protocol != registry::PortProtocol::kTcp) {
+    HttpConnectionManager manager = ConnectionManager(model, cluster);
+    manager.mutable_rds()->set_route_config_name(cluster);
+    auto* source = manager.mutable_rds()->mutable_config_source();
+    source->mutable_ads();
+    source->set_resource_api_version(envoy::config::core::v3::V3);
+    listener::FilterChain* http = out.add_filter_chains();
+    FillHttpChain(absl::StrCat(cluster, " http"), manager, http);
+    (*(*http->mutable_metadata()->mutable_filter_metadata())[xds::kMetadata]
+          .mutable_fields())[xds::kClusterKey]
+        .set_string_value(cluster);
+    if (protocol == registry::PortProtocol::kAuto) {
+      for (const char* found : xds::kInspectedHttp) {
+        http->mutable_filter_chain_match()->add_application_protocols(found);
+      }
+      listener::ListenerFilter* inspector = out.add_listener_filters();
+      inspector->set_name(xds::kHttpInspectorFilter);
+      inspector->mutable_typed_config()->PackFrom(
+          envoy::extensions::filters::listener::http_inspector::v3::HttpInspector());
+    }
+  }
+  if (protocol == registry::PortProtocol::kTcp || protocol == registry::PortProtocol::kAuto) {
+    FillTcpProxyChain(cluster, cluster, out.add_filter_chains());
+  }
+  return out;
+}
+
+std::optional<route::RouteConfiguration> DestinationRoutes(const registry::Model& model,
+                                                           const Destination& destination) {
+  if (ProtocolAt(model, destination) == registry::PortProtocol::kTcp) {
+    return std::nullopt;
+  }
+  route::RouteConfiguration out;
+  out.set_name(destination.ClusterName());
+  out.mutable_validate_clusters()->set_value(false);
+  out.set_ignore_port_in_host_matching(true);
+  FillDefaultRoute(destination.ClusterName(), AddCatchAll(&out)->add_routes());
   return out;
 }
 
@@ -214,9 +280,12 @@ cluster::Cluster DestinationCluster(const registry::Model& model, const Destinat
   plaintext->set_name("plaintext");
   plaintext->mutable_match();
   *plaintext->mutable_transport_socket() = Plaintext();
+  const registry::PortProtocol protocol = ProtocolAt(model, destination);
+  SetUpstreamProtocol(protocol, &out);
+  auto& ours =
+      *(*out.mutable_metadata()->mutable_filter_metadata())[xds::kMetadata].mutable_fields();
+  ours[xds::kProtocolKey].set_string_value(ProtocolName(protocol));
   if (destination.service != nullptr) {
-    auto& ours =
-        *(*out.mutable_metadata()->mutable_filter_metadata())[xds::kMetadata].mutable_fields();
     ours[xds::kServiceKey].set_string_value(destination.service->name);
     ours[xds::kNamespaceKey].set_string_value(destination.service->ns);
     out.set_type(cluster::Cluster::EDS);
@@ -234,12 +303,19 @@ endpoint::ClusterLoadAssignment DestinationEndpoints(const registry::Model& mode
                                                      const Destination& destination) {
   endpoint::ClusterLoadAssignment out;
   out.set_cluster_name(destination.ClusterName());
-  const std::vector<Target> targets = Targets(model, destination);
-  if (!targets.empty()) {
-    endpoint::LocalityLbEndpoints* locality = out.add_endpoints();
-    for (const Target& target : targets) {
-      AddEndpoint(model, target, locality);
+  std::map<registry::Locality, endpoint::LocalityLbEndpoints*> localities;
+  for (const Target& target : Targets(model, destination)) {
+    const registry::Locality& where = target.workload->locality;
+    endpoint::LocalityLbEndpoints*& group = localities[where];
+    if (group == nullptr) {
+      group = out.add_endpoints();
+      if (!where.region.empty()) {
+        group->mutable_locality()->set_region(where.region);
+        group->mutable_locality()->set_zone(where.zone);
+        group->mutable_locality()->set_sub_zone(where.sub_zone);
+      }
     }
+    AddEndpoint(model, target, group);
   }
   return out;
 }

@@ -11,6 +11,7 @@
 #include "api/xds/cluster.pb.h"
 #include "api/xds/endpoint.pb.h"
 #include "api/xds/listener.pb.h"
+#include "api/xds/route.pb.h"
 #include "control/registry/model.h"
 
 namespace countersign::control::compile {
@@ -25,8 +26,12 @@ struct Destination {
   bool v4 = true;          // a Service's: the family of the cluster IP
   net::IpAddress address;  // a workload's
 
+  // Also the name of its routes.
   std::string ClusterName() const;
 };
+
+// What is spoken there.
+registry::PortProtocol ProtocolAt(const registry::Model& model, const Destination& destination);
 
 // What is at `address`, as far as the mesh knows. A port that a Service does not declare is still
 // the Service's: it has no endpoints. Pure.
@@ -35,8 +40,13 @@ std::optional<Destination> DestinationAt(const registry::Model& model, const net
 std::optional<Destination> DestinationOfCluster(const registry::Model& model,
                                                 absl::string_view cluster);
 
-envoy::config::listener::v3::Listener DestinationListener(const net::Address& address,
+// A TCP proxy, a connection manager, or both behind the HTTP inspector, as the protocol says.
+envoy::config::listener::v3::Listener DestinationListener(const registry::Model& model,
+                                                          const net::Address& address,
                                                           const Destination& destination);
+// Where HTTP goes. Nothing where the protocol is TCP.
+std::optional<envoy::config::route::v3::RouteConfiguration> DestinationRoutes(
+    const registry::Model& model, const Destination& destination);
 envoy::config::cluster::v3::Cluster DestinationCluster(const registry::Model& model,
                                                        const Destination& destination);
 // Endpoints of the destination's own family where there are any, else of the other. Where the

@@ -12,6 +12,8 @@ const char* TypeUrl(Type type) {
       return xds::kEndpointsUrl;
     case Type::kListener:
       return xds::kListenerUrl;
+    case Type::kRoutes:
+      return xds::kRoutesUrl;
   }
   return "";
 }
@@ -24,6 +26,8 @@ const char* TypeLabel(Type type) {
       return "endpoints";
     case Type::kListener:
       return "listener";
+    case Type::kRoutes:
+      return "routes";
   }
   return "";
 }

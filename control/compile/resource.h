@@ -10,15 +10,18 @@
 
 namespace countersign::control::compile {
 
-enum class Type : uint8_t { kCluster, kEndpoints, kListener };
-inline constexpr int kTypeCount = 3;
+enum class Type : uint8_t { kCluster, kEndpoints, kListener, kRoutes };
+inline constexpr int kTypeCount = 4;
 // In the order in which an update must reach a proxy, so that nothing refers to what is not there
 // yet (xDS protocol, `Eventual consistency considerations`).
-inline constexpr Type kPushOrder[kTypeCount] = {Type::kCluster, Type::kEndpoints, Type::kListener};
+inline constexpr Type kPushOrder[kTypeCount] = {Type::kCluster, Type::kEndpoints, Type::kListener,
+                                                Type::kRoutes};
 
 const char* TypeUrl(Type type);
 // `listener`: metric labels and log lines.
 const char* TypeLabel(Type type);
+// Endpoints and routes are asked for by name alone.
+inline bool HasWildcard(Type type) { return type == Type::kCluster || type == Type::kListener; }
 // False for a type that we do not serve.
 bool TypeOfUrl(absl::string_view url, Type* type);
 

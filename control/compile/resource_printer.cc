@@ -44,7 +44,7 @@ std::string PrintResources(std::shared_ptr<const registry::Model> model) {
       print(Type::kListener, xds::kInboundListener, &workload);
     }
   }
-  for (Type type : {Type::kListener, Type::kCluster, Type::kEndpoints}) {
+  for (Type type : {Type::kListener, Type::kRoutes, Type::kCluster, Type::kEndpoints}) {
     for (const std::string& name : compiler.Names(type)) {
       if (!Compiler::IsPerProxy(type, name)) {
         print(type, name, nullptr);

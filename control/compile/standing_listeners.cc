@@ -1,14 +1,18 @@
 #include "control/compile/standing_listeners.h"
 
+#include <map>
 #include <optional>
 
-#include "api/net/alpn.h"
 #include "absl/strings/str_cat.h"
+#include "api/net/alpn.h"
+#include "api/xds/http_inspector.pb.h"
 #include "api/xds/names.h"
 #include "api/xds/original_dst.pb.h"
 #include "api/xds/tcp_proxy.pb.h"
 #include "api/xds/tls_inspector.pb.h"
+#include "control/compile/http.h"
 #include "control/compile/peer_policy.h"
+#include "control/compile/port_facts.h"
 #include "control/compile/transport_sockets.h"
 
 namespace countersign::control::compile {
@@ -17,6 +21,7 @@ namespace {
 namespace cluster = ::envoy::config::cluster::v3;
 namespace listener = ::envoy::config::listener::v3;
 using mesh::v1alpha1::MutualTls;
+using registry::PortProtocol;
 
 constexpr uint32_t kInboundPort = 15006;
 constexpr uint32_t kOutboundPort = 15001;
@@ -40,34 +45,87 @@ void SetText(const char* key, const std::string& value, envoy::config::core::v3:
       value);
 }
 
-// The chains of one port, or of all others.
-void AddChains(std::optional<uint16_t> port, const MtlsDecision& decision,
-               listener::Listener* out) {
-  const std::string where = port.has_value() ? absl::StrCat(*port) : "*";
-  const auto add = [&](const char* what) {
-    listener::FilterChain* chain = out->add_filter_chains();
-    FillTcpProxyChain(absl::StrCat(where, " ", MutualTls::Mode_Name(decision.mode), " ",
-                                   decision.policy, " ", what),
-                      xds::kInboundCluster, chain);
-    if (port.has_value()) {
-      chain->mutable_filter_chain_match()->mutable_destination_port()->set_value(*port);
-    }
-    SetText(xds::kPolicyKey, decision.policy, chain->mutable_metadata());
-    SetText(xds::kModeKey, MutualTls::Mode_Name(decision.mode), chain->mutable_metadata());
-    return chain;
-  };
-  if (decision.mode != MutualTls::DISABLE) {
-    listener::FilterChain* mtls = add("mtls");
-    mtls->mutable_filter_chain_match()->set_transport_protocol("tls");
-    mtls->mutable_filter_chain_match()->add_application_protocols(net::kMeshAlpn);
-    *mtls->mutable_transport_socket() = DownstreamMtls();
-  }
-  if (decision.mode != MutualTls::STRICT) {
-    // TLS that is not the mesh's belongs to the application.
-    add("foreign-tls")->mutable_filter_chain_match()->set_transport_protocol("tls");
-    add("plaintext")->mutable_filter_chain_match()->set_transport_protocol("raw_buffer");
-  }
+// The connection manager before the application: everything goes to it.
+HttpConnectionManager ApplicationManager(const registry::Model& model) {
+  HttpConnectionManager manager = ConnectionManager(model, xds::kInboundCluster);
+  auto* routes = manager.mutable_route_config();
+  routes->set_name(xds::kInboundCluster);
+  FillApplicationRoute(xds::kInboundCluster, AddCatchAll(routes)->add_routes());
+  return manager;
 }
+
+// The chains of one port, or of all others.
+class ChainWriter {
+ public:
+  ChainWriter(const HttpConnectionManager& manager, listener::Listener* out)
+      : manager_(manager), out_(*out) {}
+
+  void Write(std::optional<uint16_t> port, const PortFacts& facts, const MtlsDecision& decision) {
+    port_ = port;
+    facts_ = facts;
+    decision_ = decision;
+    if (decision.mode != MutualTls::DISABLE) {
+      // Mesh peers say by ALPN what they bring.
+      AddMtls("mtls http", net::kMeshHttpAlpn, true);
+      AddMtls("mtls", net::kMeshAlpn, false);
+    }
+    if (decision.mode == MutualTls::STRICT) {
+      return;
+    }
+    // TLS that is not the mesh's belongs to the application.
+    Add("foreign-tls", false)->mutable_filter_chain_match()->set_transport_protocol("tls");
+    if (facts.protocol != PortProtocol::kTcp) {
+      listener::FilterChainMatch* match = Add("plaintext http", true)->mutable_filter_chain_match();
+      match->set_transport_protocol("raw_buffer");
+      if (facts.protocol == PortProtocol::kAuto) {
+        for (const char* found : xds::kInspectedHttp) {
+          match->add_application_protocols(found);
+        }
+      }
+    }
+    if (facts.protocol == PortProtocol::kTcp || facts.protocol == PortProtocol::kAuto) {
+      Add("plaintext", false)->mutable_filter_chain_match()->set_transport_protocol("raw_buffer");
+    }
+  }
+
+ private:
+  listener::FilterChain* Add(const char* what, bool http) {
+    listener::FilterChain* chain = out_.add_filter_chains();
+    const std::string mode = MutualTls::Mode_Name(decision_.mode);
+    const std::string name = absl::StrCat(port_.has_value() ? absl::StrCat(*port_) : "*", " ", mode,
+                                          " ", decision_.policy, " ", what);
+    if (http) {
+      FillHttpChain(name, manager_, chain);
+    } else {
+      FillTcpProxyChain(name, xds::kInboundCluster, chain);
+    }
+    if (port_.has_value()) {
+      chain->mutable_filter_chain_match()->mutable_destination_port()->set_value(*port_);
+    }
+    envoy::config::core::v3::Metadata* metadata = chain->mutable_metadata();
+    SetText(xds::kPolicyKey, decision_.policy, metadata);
+    SetText(xds::kModeKey, mode, metadata);
+    SetText(xds::kProtocolKey, ProtocolName(facts_.protocol), metadata);
+    if (facts_.service != nullptr) {
+      SetText(xds::kServiceKey, facts_.service->name, metadata);
+      SetText(xds::kNamespaceKey, facts_.service->ns, metadata);
+    }
+    return chain;
+  }
+
+  void AddMtls(const char* what, const char* alpn, bool http) {
+    listener::FilterChain* chain = Add(what, http);
+    chain->mutable_filter_chain_match()->set_transport_protocol("tls");
+    chain->mutable_filter_chain_match()->add_application_protocols(alpn);
+    *chain->mutable_transport_socket() = DownstreamMtls(alpn);
+  }
+
+  const HttpConnectionManager& manager_;
+  listener::Listener& out_;
+  std::optional<uint16_t> port_;
+  PortFacts facts_;
+  MtlsDecision decision_;
+};
 
 }  // namespace
 
@@ -93,11 +151,24 @@ listener::Listener InboundListener(const registry::Model& model,
   inspector->set_name(xds::kTlsInspectorFilter);
   inspector->mutable_typed_config()->PackFrom(
       envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector());
+  auto* http_inspector = out.add_listener_filters();
+  http_inspector->set_name(xds::kHttpInspectorFilter);
+  http_inspector->mutable_typed_config()->PackFrom(
+      envoy::extensions::filters::listener::http_inspector::v3::HttpInspector());
   const WorkloadMtls mtls = DecideMtls(model, workload);
+  std::map<uint16_t, PortFacts> ports = PortsOf(model, workload);
   for (const auto& [port, decision] : mtls.ports) {
-    AddChains(port, decision, &out);
+    ports.try_emplace(port);
   }
-  AddChains(std::nullopt, mtls.fallback, &out);
+  const HttpConnectionManager manager = ApplicationManager(model);
+  ChainWriter writer(manager, &out);
+  for (const auto& [port, facts] : ports) {
+    writer.Write(port, facts, mtls.For(port));
+  }
+  writer.Write(std::nullopt, {}, mtls.fallback);
+  if (!workload.locality.region.empty()) {
+    SetText(xds::kLocalityKey, workload.locality.ToString(), out.mutable_metadata());
+  }
   return out;
 }
 

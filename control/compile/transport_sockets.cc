@@ -17,18 +17,18 @@ void SetSecret(const char* name, tls::SdsSecretConfig* config) {
   config->mutable_sds_config()->set_resource_api_version(core::V3);
 }
 
-void FillCommon(tls::CommonTlsContext* common) {
+void FillCommon(const char* alpn, tls::CommonTlsContext* common) {
   common->mutable_tls_params()->set_tls_minimum_protocol_version(tls::TlsParameters::TLSv1_3);
   common->mutable_tls_params()->set_tls_maximum_protocol_version(tls::TlsParameters::TLSv1_3);
-  common->add_alpn_protocols(net::kMeshAlpn);
+  common->add_alpn_protocols(alpn);
   SetSecret(xds::kSvidSecret, common->add_tls_certificate_sds_secret_configs());
 }
 
 }  // namespace
 
-core::TransportSocket DownstreamMtls() {
+core::TransportSocket DownstreamMtls(const char* alpn) {
   tls::DownstreamTlsContext context;
-  FillCommon(context.mutable_common_tls_context());
+  FillCommon(alpn, context.mutable_common_tls_context());
   SetSecret(xds::kTrustSecret,
             context.mutable_common_tls_context()->mutable_validation_context_sds_secret_config());
   context.mutable_require_client_certificate()->set_value(true);
@@ -40,7 +40,7 @@ core::TransportSocket DownstreamMtls() {
 
 core::TransportSocket UpstreamMtls(const std::set<std::string>& identities) {
   tls::UpstreamTlsContext context;
-  FillCommon(context.mutable_common_tls_context());
+  FillCommon(net::kMeshAlpn, context.mutable_common_tls_context());
   auto* combined = context.mutable_common_tls_context()->mutable_combined_validation_context();
   combined->mutable_default_validation_context();
   for (const std::string& identity : identities) {

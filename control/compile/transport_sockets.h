@@ -9,8 +9,9 @@
 
 namespace countersign::control::compile {
 
-// TLS 1.3, our SVID, a client certificate demanded and verified against the trust bundles.
-envoy::config::core::v3::TransportSocket DownstreamMtls();
+// TLS 1.3, our SVID, a client certificate demanded and verified against the trust bundles; `alpn`
+// as in api/net/alpn.h.
+envoy::config::core::v3::TransportSocket DownstreamMtls(const char* alpn);
 // TLS 1.3, our SVID, and one of `identities` demanded of the peer.
 envoy::config::core::v3::TransportSocket UpstreamMtls(const std::set<std::string>& identities);
 envoy::config::core::v3::TransportSocket Plaintext();

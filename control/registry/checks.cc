@@ -1,10 +1,12 @@
 #include "control/registry/checks.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "api/mesh/v1alpha1/mesh.pb.h"
@@ -19,6 +21,7 @@ namespace api = mesh::v1alpha1;
 constexpr int kMaxAddresses = 64;
 constexpr int kMaxPorts = 256;
 constexpr int kMaxLabels = 128;
+constexpr uint32_t kMaxWeight = 1'000'000;
 // An SVID that lives shorter is renewed so often that a short outage of the control plane ends the
 // mesh.
 constexpr int64_t kMinTtlSeconds = 2;
@@ -191,6 +194,19 @@ void CheckPeerAuthentication(const Resource& resource, const api::PeerAuthentica
   }
 }
 
+// `region/zone/subzone`, from the left; each a word.
+void CheckLocality(const std::string& locality, const std::string& field, Checker* check) {
+  if (locality.empty()) {
+    return;
+  }
+  const std::vector<std::string> parts = absl::StrSplit(locality, '/');
+  if (parts.size() > 3 || !std::all_of(parts.begin(), parts.end(), [](const std::string& part) {
+        return !part.empty() && IsLabelText(part);
+      })) {
+    check->Fail(field, "must be `region`, `region/zone` or `region/zone/subzone`");
+  }
+}
+
 void CheckExternalWorkload(const api::ExternalWorkloadSpec& spec, Checker* check) {
   if (spec.addresses().empty()) {
     check->Fail("spec.addresses", "needs at least one IPv4 or IPv6 address");
@@ -217,13 +233,18 @@ void CheckExternalWorkload(const api::ExternalWorkloadSpec& spec, Checker* check
   }
   if (spec.tunnel_port() != 0) {
     CheckPort(spec.tunnel_port(), "spec.tunnelPort", check);
-    if (spec.tunnel() != api::ExternalWorkloadSpec::HBONE) {
-      check->Fail("spec.tunnelPort", "has no effect unless tunnel is HBONE");
+    if (spec.tunnel() != api::ExternalWorkloadSpec::HBONE &&
+        spec.tunnel() != api::ExternalWorkloadSpec::HBONE_ONLY) {
+      check->Fail("spec.tunnelPort", "has no effect unless tunnel is HBONE or HBONE_ONLY");
     }
   }
   if (spec.ports_size() > kMaxPorts) {
     check->Fail("spec.ports", absl::StrCat("has more than ", kMaxPorts, " ports"));
     return;
+  }
+  CheckLocality(spec.locality(), "spec.locality", check);
+  if (spec.weight() > kMaxWeight) {
+    check->Fail("spec.weight", absl::StrCat("must be at most ", kMaxWeight));
   }
   absl::flat_hash_set<std::string> names;
   for (int i = 0; i < spec.ports_size(); ++i) {

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 
 namespace countersign::control::registry {
 namespace {
@@ -42,6 +44,61 @@ const typename Map::mapped_type& FindOrEmpty(const Map& map, absl::string_view k
 }
 
 }  // namespace
+
+PortProtocol ProtocolOf(absl::string_view name, absl::string_view app_protocol) {
+  struct Entry {
+    absl::string_view name;
+    PortProtocol protocol;
+  };
+  static constexpr Entry kNames[] = {
+      {"http", PortProtocol::kHttp1},
+      {"http2", PortProtocol::kHttp2},
+      {"grpc", PortProtocol::kHttp2},
+      {"tcp", PortProtocol::kTcp},
+      {"tls", PortProtocol::kTcp},
+      {"https", PortProtocol::kTcp},
+      {"mongo", PortProtocol::kTcp},
+      {"mysql", PortProtocol::kTcp},
+      {"redis", PortProtocol::kTcp},
+      {"grpc-web", PortProtocol::kHttp2},
+      {"kubernetes.io/h2c", PortProtocol::kHttp2},
+      {"kubernetes.io/ws", PortProtocol::kHttp1},
+      {"kubernetes.io/wss", PortProtocol::kTcp},
+  };
+  const bool said = !app_protocol.empty();
+  // `grpc-web-1` is grpc's by its first part, which is the same.
+  const std::string key =
+      absl::AsciiStrToLower(said ? app_protocol : name.substr(0, name.find('-')));
+  for (const Entry& entry : kNames) {
+    if (key == entry.name) {
+      return entry.protocol;
+    }
+  }
+  return PortProtocol::kAuto;
+}
+
+uint16_t TargetPort(const ServicePort& port, const Workload& workload) {
+  if (port.target != 0) {
+    return port.target;
+  }
+  for (const WorkloadPort& p : workload.ports) {
+    if (p.name == port.target_name) {
+      return p.port;
+    }
+  }
+  return 0;
+}
+
+std::string Locality::ToString() const {
+  std::string text = region;
+  if (!zone.empty()) {
+    absl::StrAppend(&text, "/", zone);
+  }
+  if (!sub_zone.empty()) {
+    absl::StrAppend(&text, "/", sub_zone);
+  }
+  return text;
+}
 
 bool Selects(const Labels& selector, const Labels& labels) {
   for (const auto& [key, value] : selector) {
@@ -203,9 +260,15 @@ class Model::Builder {
     }
     for (const api::WorkloadPort& port : spec.ports()) {
       if (IsTcp(port.protocol())) {
-        workload.ports.push_back({port.name(), static_cast<uint16_t>(port.port())});
+        workload.ports.push_back({port.name(), static_cast<uint16_t>(port.port()),
+                                  ProtocolOf(port.name(), port.app_protocol())});
       }
     }
+    const std::vector<std::string> locality = absl::StrSplit(spec.locality(), '/');
+    workload.locality.region = locality[0];
+    workload.locality.zone = locality.size() > 1 ? locality[1] : "";
+    workload.locality.sub_zone = locality.size() > 2 ? locality[2] : "";
+    workload.weight = spec.weight() == 0 ? 1 : spec.weight();
   }
 
   void AddService(const Resource& resource) {
@@ -232,7 +295,9 @@ class Model::Builder {
         continue;
       }
       ServicePort& out = service.ports.emplace_back();
+      out.name = port.name();
       out.port = static_cast<uint16_t>(port.port());
+      out.protocol = ProtocolOf(port.name(), port.app_protocol());
       switch (port.target_port().value_case()) {
         case api::IntOrString::kNumber:
           out.target = static_cast<uint16_t>(port.target_port().number());
@@ -271,6 +336,10 @@ class Model::Builder {
       model_.service_by_key_[service.Key()] = &service;
       for (const net::IpAddress& ip : service.cluster_ips) {
         model_.service_by_ip_[ip] = &service;
+      }
+      if (!service.selector.empty()) {
+        const auto& [key, value] = *service.selector.begin();
+        model_.services_by_label_[LabelKey(service.ns, key, value)].push_back(&service);
       }
     }
     for (const PeerAuthentication& policy : model_.peer_authentications_) {
@@ -336,6 +405,20 @@ std::vector<const Workload*> Model::Select(absl::string_view ns, const Labels& s
     }
   }
   return selected;
+}
+std::vector<const Service*> Model::ServicesOf(const Workload& workload) const {
+  std::vector<const Service*> services;
+  for (const auto& [key, value] : workload.labels) {
+    for (const Service* service :
+         FindOrEmpty(services_by_label_, LabelKey(workload.ns, key, value))) {
+      if (Selects(service->selector, workload.labels)) {
+        services.push_back(service);
+      }
+    }
+  }
+  std::sort(services.begin(), services.end(),
+            [](const Service* a, const Service* b) { return a->name < b->name; });
+  return services;
 }
 const std::vector<const PeerAuthentication*>& Model::PoliciesOf(absl::string_view ns) const {
   return FindOrEmpty(policies_by_namespace_, ns);

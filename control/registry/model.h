@@ -48,9 +48,30 @@ struct PeerAuthentication {
   std::string Key() const { return ns + "/" + name; }
 };
 
+// What an application speaks on a port.
+enum class PortProtocol : uint8_t {
+  kAuto,   // nobody said: the first bytes tell
+  kTcp,    // opaque
+  kHttp1,  // `http`
+  kHttp2,  // `http2`, `grpc`, `kubernetes.io/h2c`
+};
+// By appProtocol, or else by the port's name up to its first `-`.
+PortProtocol ProtocolOf(absl::string_view name, absl::string_view app_protocol);
+
 struct WorkloadPort {
   std::string name;
   uint16_t port = 0;
+  PortProtocol protocol = PortProtocol::kAuto;
+};
+
+struct Locality {
+  std::string region;
+  std::string zone;
+  std::string sub_zone;
+
+  auto operator<=>(const Locality&) const = default;
+  // `region/zone/sub_zone`, without what is empty at the end.
+  std::string ToString() const;
 };
 
 struct Workload {
@@ -63,15 +84,22 @@ struct Workload {
   Tunnel tunnel = mesh::v1alpha1::ExternalWorkloadSpec::HBONE;
   uint16_t tunnel_port = 0;
   std::vector<WorkloadPort> ports;  // TCP only
+  Locality locality;
+  uint32_t weight = 1;
 
   std::string Key() const { return ns + "/" + name; }
 };
 
 struct ServicePort {
+  std::string name;
   uint16_t port = 0;
   uint16_t target = 0;      // 0: by `target_name`
   std::string target_name;  // of a port of the workload
+  PortProtocol protocol = PortProtocol::kAuto;
 };
+
+// Where `workload` listens for `port`; 0 where it has no port of that name.
+uint16_t TargetPort(const ServicePort& port, const Workload& workload);
 
 struct Service {
   std::string ns;
@@ -115,6 +143,8 @@ class Model {
   // The workloads of `ns` that `selector` selects, by name. Costs as much as the rarest of the
   // selector's labels is common.
   std::vector<const Workload*> Select(absl::string_view ns, const Labels& selector) const;
+  // The Services whose endpoint `workload` is, by name.
+  std::vector<const Service*> ServicesOf(const Workload& workload) const;
   // The policies of `ns`, oldest first, then by name.
   const std::vector<const PeerAuthentication*>& PoliciesOf(absl::string_view ns) const;
 
@@ -135,6 +165,8 @@ class Model {
   // By namespace, key and value.
   absl::flat_hash_map<std::string, std::vector<const Workload*>> workloads_by_label_;
   absl::flat_hash_map<std::string, const Service*> service_by_key_;
+  // By namespace, and key and value of the selector's first label.
+  absl::flat_hash_map<std::string, std::vector<const Service*>> services_by_label_;
   absl::flat_hash_map<net::IpAddress, const Service*> service_by_ip_;
   absl::flat_hash_map<std::string, std::vector<const PeerAuthentication*>> policies_by_namespace_;
 };

@@ -6,6 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "api/xds/names.h"
+#include "proxy/config/cluster_policy_translation.h"
+#include "proxy/config/field_check.h"
+#include "proxy/config/protocol.h"
 #include "proxy/config/strict_fields.h"
 
 namespace countersign::config {
@@ -18,6 +21,7 @@ using google::protobuf::Struct;
 
 constexpr size_t kMaxEndpoints = 10'000;
 constexpr int64_t kMaxConnectTimeoutSeconds = 600;
+constexpr uint32_t kMaxPriority = 128;  // Envoy's
 
 absl::Status Refuse(const std::string& path, absl::string_view reason) {
   return absl::InvalidArgumentError(absl::StrCat(path, ": ", reason));
@@ -79,6 +83,8 @@ absl::Status FillTransport(const Struct& ours, const std::string& path, Endpoint
       return Refuse(absl::StrCat(path, ".", xds::kTunnelPortKey), "must be 1 to 65535");
     }
     endpoint.tunnel = net::Address(endpoint.address.ip(), static_cast<uint16_t>(number));
+    auto mesh_http = ours.fields().find(xds::kMeshHttpKey);
+    endpoint.mesh_http = mesh_http != ours.fields().end() && mesh_http->second.bool_value();
   } else if (transport == "tls") {
     endpoint.transport = EndpointTransport::kTls;
   } else {
@@ -127,13 +133,24 @@ absl::StatusOr<EndpointResource> TranslateEndpoint(const endpoint::LbEndpoint& i
   return out;
 }
 
-absl::StatusOr<std::vector<EndpointResource>> TranslateAssignment(
-    const endpoint::ClusterLoadAssignment& in, const std::string& path) {
-  std::vector<EndpointResource> out;
+absl::StatusOr<EndpointsResource> TranslateAssignment(const endpoint::ClusterLoadAssignment& in,
+                                                      const std::string& path) {
+  EndpointsResource out;
+  if (in.policy().has_overprovisioning_factor()) {
+    out.overprovisioning_percent = in.policy().overprovisioning_factor().value();
+    if (*out.overprovisioning_percent < 100 || *out.overprovisioning_percent > 10'000) {
+      return Refuse(absl::StrCat(path, ".policy.overprovisioning_factor"), "must be 100 to 10000");
+    }
+  }
   for (int i = 0; i < in.endpoints_size(); ++i) {
+    const endpoint::LocalityLbEndpoints& group = in.endpoints(i);
+    if (group.priority() > kMaxPriority) {
+      return Refuse(absl::StrCat(path, ".endpoints[", i, "].priority"),
+                    absl::StrCat("must be 0 to ", kMaxPriority));
+    }
     for (int j = 0; j < in.endpoints(i).lb_endpoints_size(); ++j) {
       const endpoint::LbEndpoint& lb = in.endpoints(i).lb_endpoints(j);
-      if (out.size() >= kMaxEndpoints) {
+      if (out.endpoints.size() >= kMaxEndpoints) {
         return Refuse(path, absl::StrCat("has more than ", kMaxEndpoints, " endpoints"));
       }
       absl::StatusOr<EndpointResource> translated =
@@ -143,7 +160,11 @@ absl::StatusOr<std::vector<EndpointResource>> TranslateAssignment(
       }
       if (lb.health_status() != core::UNHEALTHY && lb.health_status() != core::DRAINING &&
           lb.health_status() != core::TIMEOUT) {
-        out.push_back(*std::move(translated));
+        translated->endpoint.priority = group.priority();
+        translated->endpoint.locality = {group.locality().region(), group.locality().zone(),
+                                         group.locality().sub_zone()};
+        translated->endpoint.healthy = lb.health_status() != core::DEGRADED;
+        out.endpoints.push_back(*std::move(translated));
       }
     }
   }
@@ -201,16 +222,29 @@ absl::StatusOr<ClusterResource> TranslateCluster(const cluster::Cluster& in) {
     out.cluster.connect_timeout =
         std::chrono::milliseconds(timeout.seconds() * 1000 + timeout.nanos() / 1'000'000);
   }
-  switch (in.lb_policy()) {
-    case cluster::Cluster::ROUND_ROBIN:
-    case cluster::Cluster::LEAST_REQUEST:
-    case cluster::Cluster::RANDOM:
-    case cluster::Cluster::CLUSTER_PROVIDED:
-      break;
-    default:
-      return Refuse(absl::StrCat(path, ".lb_policy"),
-                    absl::StrCat(cluster::Cluster::LbPolicy_Name(in.lb_policy()),
-                                 " is not honoured by this proxy"));
+  FieldCheck check;
+  if (const std::string name = Text(ours, xds::kProtocolKey); !name.empty()) {
+    const std::optional<AppProtocol> protocol = ProtocolOfName(name);
+    if (!protocol.has_value()) {
+      return Refuse(absl::StrCat(path, ".metadata.", xds::kMetadata, ".", xds::kProtocolKey),
+                    "must be `auto`, `tcp`, `http` or `http2`");
+    }
+    TranslatePool(in, path, &check, &out.cluster, &out.protocol_said);
+    out.cluster.protocol = *protocol;
+    out.protocol_said = true;
+  } else {
+    TranslatePool(in, path, &check, &out.cluster, &out.protocol_said);
+  }
+  TranslateBalancing(in, path, &check, &out.cluster);
+  TranslateHealthChecks(in, path, &check, &out.cluster);
+  if (in.has_outlier_detection()) {
+    TranslateOutlierDetection(in.outlier_detection(), absl::StrCat(path, ".outlier_detection"),
+                              &check, &out.cluster.outlier);
+  }
+  TranslateCircuitBreakers(in.circuit_breakers(), absl::StrCat(path, ".circuit_breakers"), &check,
+                           &out.cluster.breakers);
+  if (!check.ok()) {
+    return check.status();
   }
   switch (in.type()) {
     case cluster::Cluster::EDS:
@@ -224,7 +258,7 @@ absl::StatusOr<ClusterResource> TranslateCluster(const cluster::Cluster& in) {
       break;
     case cluster::Cluster::STATIC: {
       out.kind = ClusterResource::Kind::kStatic;
-      absl::StatusOr<std::vector<EndpointResource>> endpoints =
+      absl::StatusOr<EndpointsResource> endpoints =
           TranslateAssignment(in.load_assignment(), absl::StrCat(path, ".load_assignment"));
       if (!endpoints.ok()) {
         return endpoints.status();
@@ -258,8 +292,7 @@ absl::StatusOr<ClusterResource> TranslateCluster(const cluster::Cluster& in) {
   return out;
 }
 
-absl::StatusOr<std::vector<EndpointResource>> TranslateEndpoints(
-    const endpoint::ClusterLoadAssignment& in) {
+absl::StatusOr<EndpointsResource> TranslateEndpoints(const endpoint::ClusterLoadAssignment& in) {
   const std::string path = absl::StrCat("endpoints `", in.cluster_name(), "`");
   if (absl::Status status = RefuseUnknownFields(in, path); !status.ok()) {
     return status;
@@ -268,9 +301,11 @@ absl::StatusOr<std::vector<EndpointResource>> TranslateEndpoints(
 }
 
 std::shared_ptr<const Cluster> AssembleCluster(const ClusterResource& cluster,
-                                               const std::vector<EndpointResource>& endpoints) {
+                                               const EndpointsResource& endpoints) {
   auto out = std::make_shared<Cluster>(cluster.cluster);
-  for (const EndpointResource& in : endpoints) {
+  out->overprovisioning_percent =
+      endpoints.overprovisioning_percent.value_or(out->overprovisioning_percent);
+  for (const EndpointResource& in : endpoints.endpoints) {
     Endpoint endpoint = in.endpoint;
     if (in.has_transport || DecideTransport(cluster, in, &endpoint)) {
       out->endpoints.push_back(std::move(endpoint));

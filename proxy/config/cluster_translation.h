@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,12 @@ struct EndpointResource {
   std::map<std::string, std::string> socket_match;
 };
 
+// A cluster's endpoints as EDS tells them.
+struct EndpointsResource {
+  std::vector<EndpointResource> endpoints;
+  std::optional<uint32_t> overprovisioning_percent;
+};
+
 // A cluster as CDS tells it.
 struct ClusterResource {
   enum class Kind : uint8_t { kEds, kStatic, kOriginalDst };
@@ -31,23 +38,24 @@ struct ClusterResource {
     UpstreamSocket socket;
   };
 
-  Cluster cluster;  // its endpoints are not filled in yet
+  Cluster cluster;             // its endpoints are not filled in yet
+  bool protocol_said = false;  // else the listener that leads here says it
   Kind kind = Kind::kEds;
-  std::string endpoints_name;                      // kEds
-  std::vector<EndpointResource> static_endpoints;  // kStatic
+  std::string endpoints_name;          // kEds
+  EndpointsResource static_endpoints;  // kStatic
   std::vector<SocketMatch> socket_matches;
 };
 
 absl::StatusOr<ClusterResource> TranslateCluster(const envoy::config::cluster::v3::Cluster& in);
 
 // Endpoints that are UNHEALTHY, DRAINING or TIMEOUT are left out.
-absl::StatusOr<std::vector<EndpointResource>> TranslateEndpoints(
+absl::StatusOr<EndpointsResource> TranslateEndpoints(
     const envoy::config::endpoint::v3::ClusterLoadAssignment& in);
 
 // Both together. An endpoint that must be reached by mTLS and whose identity nobody names is left
 // out: it could not be verified.
 std::shared_ptr<const Cluster> AssembleCluster(const ClusterResource& cluster,
-                                               const std::vector<EndpointResource>& endpoints);
+                                               const EndpointsResource& endpoints);
 
 }  // namespace countersign::config
 

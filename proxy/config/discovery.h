@@ -16,6 +16,7 @@ struct ProxyConfig {
   InboundPolicy inbound;
   OutboundPolicy outbound;
   HttpOptions http;
+  Locality locality;  // the proxy's own; empty where nobody says
 };
 
 // Implemented by the xDS client. Thread-safe: workers call it from their own threads.

@@ -1,7 +1,7 @@
 #include "proxy/config/tls_translation.h"
 
-#include "api/net/alpn.h"
 #include "absl/strings/str_cat.h"
+#include "api/net/alpn.h"
 #include "api/xds/names.h"
 #include "api/xds/raw_buffer.pb.h"
 #include "api/xds/tls.pb.h"
@@ -35,10 +35,10 @@ absl::Status CheckCommon(const tls::CommonTlsContext& common, const std::string&
         path, ".tls_params.tls_maximum_protocol_version: mesh peers speak TLS 1.3 only"));
   }
   for (const std::string& alpn : common.alpn_protocols()) {
-    if (alpn != net::kMeshAlpn && alpn != "h2") {
-      return absl::InvalidArgumentError(absl::StrCat(path, ".alpn_protocols: `", alpn.substr(0, 64),
-                                                     "` is not honoured; `", net::kMeshAlpn,
-                                                     "` and `h2` are"));
+    if (alpn != net::kMeshAlpn && alpn != net::kMeshHttpAlpn && alpn != net::kTunnelAlpn) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          path, ".alpn_protocols: `", alpn.substr(0, 64), "` is not honoured; `", net::kMeshAlpn,
+          "`, `", net::kMeshHttpAlpn, "` and `", net::kTunnelAlpn, "` are"));
     }
   }
   if (common.tls_certificate_sds_secret_configs_size() != 1) {
@@ -150,7 +150,8 @@ absl::StatusOr<UpstreamSocket> TranslateUpstreamSocket(const core::TransportSock
     const std::string san_path = absl::StrCat(
         combined_path, ".default_validation_context.match_typed_subject_alt_names[", i, "]");
     absl::StatusOr<spiffe::SpiffeId> id = spiffe::SpiffeId::Parse(sans[i].matcher().exact());
-    if (sans[i].san_type() != tls::SubjectAltNameMatcher::URI || !id.ok()) {
+    if (sans[i].san_type() != tls::SubjectAltNameMatcher::URI || !id.ok() ||
+        sans[i].matcher().ignore_case()) {
       return absl::InvalidArgumentError(
           absl::StrCat(san_path,
                        ": must be san_type URI and exact, with a SPIFFE ID: peers are known by "

@@ -161,7 +161,7 @@ TEST(ListenerTranslationTest, ADestinationIsWhatItsNameSays) {
         "name: \"outbound/[fd00::1]:80\" address { socket_address { address: \"" + ip +
         "\" port_value: " + std::to_string(port) + " } } filter_chains {" + kFilter + "}");
   };
-  EXPECT_EQ(*TranslateDestination(make("fd00::1", 80), address), "app");
+  EXPECT_EQ(TranslateDestination(make("fd00::1", 80), address)->cluster, "app");
   EXPECT_FALSE(TranslateDestination(make("fd00::2", 80), address).ok());
   EXPECT_FALSE(TranslateDestination(make("fd00::1", 81), address).ok());
   EXPECT_FALSE(TranslateDestination(make("fd00::1", 80), *net::Address::Parse("10.0.0.1:80")).ok());
@@ -197,7 +197,7 @@ TEST(ClusterTranslationTest, AnEndpointsMetadataSaysHowItIsReached) {
                         "fields { key: \"tunnel_port\" value { number_value: 15008 } }" +
                         Field("identity", "spiffe://a/ns/b/sa/c") + Field("workload", "w")))));
   ASSERT_TRUE(endpoints.ok()) << Why(endpoints);
-  const Endpoint& one = endpoints->at(0).endpoint;
+  const Endpoint& one = endpoints->endpoints.at(0).endpoint;
   EXPECT_EQ(one.transport, EndpointTransport::kHbone);
   EXPECT_EQ(one.tunnel.ToString(), "10.0.0.1:15008");
   EXPECT_EQ(one.identity.ToString(), "spiffe://a/ns/b/sa/c");
@@ -264,19 +264,20 @@ TEST(ClusterTranslationTest, PatternsForIdentitiesAreRefused) {
                       ->mutable_default_validation_context()
                       ->mutable_match_typed_subject_alt_names(0)
                       ->mutable_matcher();
-  matcher->clear_exact();
-  // StringMatcher.prefix
-  matcher->GetReflection()->MutableUnknownFields(matcher)->AddLengthDelimited(2, "spiffe://");
+  matcher->set_prefix("spiffe://");
   any->PackFrom(context);
-  EXPECT_THAT(Why(TranslateCluster(in)),
-              HasSubstr("field 2 of envoy.type.matcher.v3.StringMatcher"));
+  EXPECT_THAT(Why(TranslateCluster(in)), HasSubstr("must be san_type URI and exact"));
+  matcher->set_exact("spiffe://a/ns/b/sa/c");
+  matcher->set_ignore_case(true);
+  any->PackFrom(context);
+  EXPECT_THAT(Why(TranslateCluster(in)), HasSubstr("must be san_type URI and exact"));
 }
 
 TEST(ClusterTranslationTest, UnhealthyEndpointsAreLeftOut) {
   const auto endpoints = TranslateEndpoints(
       Text<endpoint::ClusterLoadAssignment>(EndpointText("", "health_status: DRAINING")));
   ASSERT_TRUE(endpoints.ok());
-  EXPECT_TRUE(endpoints->empty());
+  EXPECT_TRUE(endpoints->endpoints.empty());
 }
 
 TEST(ClusterTranslationTest, WhatIsNotHonouredIsNamed) {
@@ -284,14 +285,15 @@ TEST(ClusterTranslationTest, WhatIsNotHonouredIsNamed) {
     return Why(TranslateCluster(Text<cluster::Cluster>("name: \"c\" " + text)));
   };
   EXPECT_THAT(why("type: STRICT_DNS"), HasSubstr("cluster `c`.type: STRICT_DNS is not honoured"));
-  EXPECT_THAT(why("lb_policy: MAGLEV"), HasSubstr("lb_policy: MAGLEV is not honoured"));
+  EXPECT_THAT(why("lb_policy: LOAD_BALANCING_POLICY_CONFIG"),
+              HasSubstr("load_balancing_policy.policies: name none that is honoured"));
   EXPECT_THAT(why("type: EDS"), HasSubstr("eds_config: must be ads"));
   EXPECT_THAT(why("connect_timeout { seconds: -1 }"), HasSubstr("connect_timeout"));
   EXPECT_THAT(why("connect_timeout { seconds: 9223372036854775807 }"), HasSubstr("600 s"));
   auto in = Text<cluster::Cluster>("name: \"c\"");
-  // Cluster.circuit_breakers
-  in.GetReflection()->MutableUnknownFields(&in)->AddLengthDelimited(10, "");
-  EXPECT_THAT(Why(TranslateCluster(in)), HasSubstr("field 10 of envoy.config.cluster.v3.Cluster"));
+  // Cluster.upstream_bind_config
+  in.GetReflection()->MutableUnknownFields(&in)->AddLengthDelimited(21, "");
+  EXPECT_THAT(Why(TranslateCluster(in)), HasSubstr("field 21 of envoy.config.cluster.v3.Cluster"));
 }
 
 }  // namespace

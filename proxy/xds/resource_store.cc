@@ -1,5 +1,6 @@
 #include "proxy/xds/resource_store.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -8,6 +9,8 @@
 #include "api/xds/endpoint.pb.h"
 #include "api/xds/listener.pb.h"
 #include "api/xds/names.h"
+#include "api/xds/route.pb.h"
+#include "proxy/config/route_translation.h"
 #include "proxy/config/strict_fields.h"
 
 namespace countersign::xds {
@@ -24,8 +27,8 @@ absl::Status Parse(const google::protobuf::Any& any, const std::string& what, Me
   return absl::OkStatus();
 }
 
-template <typename Map>
-std::string VersionIn(const Map& map, const std::string& name) {
+template <typename Map, typename Key>
+std::string VersionIn(const Map& map, const Key& name) {
   auto it = map.find(name);
   return it == map.end() ? "" : it->second.version;
 }
@@ -40,6 +43,8 @@ const char* ResourceTypeUrl(ResourceType type) {
       return kEndpointsUrl;
     case ResourceType::kListener:
       return kListenerUrl;
+    case ResourceType::kRoutes:
+      return kRoutesUrl;
   }
   return "";
 }
@@ -52,6 +57,8 @@ const char* ResourceTypeLabel(ResourceType type) {
       return "endpoints";
     case ResourceType::kListener:
       return "listener";
+    case ResourceType::kRoutes:
+      return "routes";
   }
   return "";
 }
@@ -112,12 +119,10 @@ void ResourceStore::Unwant(const net::Address& destination) {
   if (it == destinations_.end()) {
     return;
   }
-  SetClusterOf(destination, &it->second, "");
+  SetListener(destination, &it->second, {});
   destinations_.erase(it);
   dirty_.erase(destination);
-  const std::string name = DestinationName(destination);
-  listeners_.erase(name);
-  absent_[static_cast<int>(ResourceType::kListener)].erase(name);
+  absent_[static_cast<int>(ResourceType::kListener)].erase(DestinationName(destination));
   for (config::ConfigSink* sink : sinks_) {
     sink->OnDestination(destination, nullptr);
   }
@@ -162,8 +167,7 @@ absl::Status ResourceStore::Update(ResourceType type, const std::string& name,
       if (absl::Status status = Parse(resource, what, &message); !status.ok()) {
         return status;
       }
-      absl::StatusOr<std::vector<config::EndpointResource>> translated =
-          config::TranslateEndpoints(message);
+      absl::StatusOr<config::EndpointsResource> translated = config::TranslateEndpoints(message);
       if (!translated.ok()) {
         return translated.status();
       }
@@ -177,9 +181,50 @@ absl::Status ResourceStore::Update(ResourceType type, const std::string& name,
       }
       break;
     }
+    case ResourceType::kRoutes:
+      if (absl::Status status = UpdateRoutes(name, version, resource); !status.ok()) {
+        return status;
+      }
+      break;
   }
   absent_[static_cast<int>(type)].erase(name);
   return absl::OkStatus();
+}
+
+absl::Status ResourceStore::UpdateRoutes(const std::string& name, const std::string& version,
+                                         const google::protobuf::Any& resource) {
+  const std::string what = absl::StrCat("routes `", name, "`");
+  envoy::config::route::v3::RouteConfiguration message;
+  if (absl::Status status = Parse(resource, what, &message); !status.ok()) {
+    return status;
+  }
+  if (absl::Status status = config::RefuseUnknownFields(message, what); !status.ok()) {
+    return status;
+  }
+  if (message.name() != name) {
+    return absl::InvalidArgumentError(absl::StrCat(what, ".name: must be the resource's"));
+  }
+  absl::StatusOr<std::shared_ptr<const config::RouteConfiguration>> routes =
+      config::TranslateRoutes(message, what);
+  if (!routes.ok()) {
+    return routes.status();
+  }
+  RoutesEntry& entry = routes_[name];
+  entry.version = version;
+  entry.routes = *std::move(routes);
+  entry.clusters = config::ClustersOf(*entry.routes);
+  RefreshUsersOfRoutes(name);
+  return absl::OkStatus();
+}
+
+void ResourceStore::RefreshUsersOfRoutes(const std::string& name) {
+  auto users = users_of_routes_.find(name);
+  if (users == users_of_routes_.end()) {
+    return;
+  }
+  for (const net::Address& address : users->second) {
+    RefreshReferences(address, &destinations_.at(address));
+  }
 }
 
 absl::Status ResourceStore::UpdateListener(const std::string& name, const std::string& version,
@@ -189,7 +234,7 @@ absl::Status ResourceStore::UpdateListener(const std::string& name, const std::s
   if (absl::Status status = Parse(resource, what, &message); !status.ok()) {
     return status;
   }
-  Listener listener;
+  StandingListener listener;
   listener.version = version;
   if (name == kInboundListener) {
     absl::StatusOr<config::InboundListener> inbound = config::TranslateInbound(message);
@@ -198,6 +243,8 @@ absl::Status ResourceStore::UpdateListener(const std::string& name, const std::s
     }
     listener.cluster = std::move(inbound->cluster);
     listener.inbound = std::move(inbound->policy);
+    listener.http = inbound->http;
+    listener.locality = std::move(inbound->locality);
     standing_dirty_ = true;
   } else if (name == kOutboundListener) {
     absl::StatusOr<config::OutboundListener> outbound = config::TranslateOutbound(message);
@@ -213,38 +260,75 @@ absl::Status ResourceStore::UpdateListener(const std::string& name, const std::s
       return absl::InvalidArgumentError(
           absl::StrCat(what, ".name: must be `inbound`, `outbound` or `outbound/IP:PORT`"));
     }
-    absl::StatusOr<std::string> cluster = config::TranslateDestination(message, *address);
-    if (!cluster.ok()) {
-      return cluster.status();
+    absl::StatusOr<config::DestinationListener> destination =
+        config::TranslateDestination(message, *address);
+    if (!destination.ok()) {
+      return destination.status();
     }
     auto it = destinations_.find(*address);
     if (it == destinations_.end()) {
       return absl::OkStatus();  // unsubscribed while it was under way
     }
-    listener.cluster = *cluster;
     it->second.answered = true;
-    SetClusterOf(*address, &it->second, *std::move(cluster));
-    dirty_.insert(*address);
+    it->second.version = version;
+    SetListener(*address, &it->second, *std::move(destination));
+    return absl::OkStatus();
   }
-  listeners_[name] = std::move(listener);
+  standing_[name] = std::move(listener);
   return absl::OkStatus();
 }
 
-void ResourceStore::SetClusterOf(const net::Address& address, DestinationEntry* entry,
-                                 std::string cluster) {
-  if (entry->cluster == cluster) {
-    return;
+void ResourceStore::SetListener(const net::Address& address, DestinationEntry* entry,
+                                config::DestinationListener listener) {
+  const std::string& before = entry->listener.routes_name;
+  if (before != listener.routes_name) {
+    if (auto users = users_of_routes_.find(before); users != users_of_routes_.end()) {
+      users->second.erase(address);
+      if (users->second.empty()) {
+        users_of_routes_.erase(users);
+      }
+    }
+    if (!listener.routes_name.empty()) {
+      users_of_routes_[listener.routes_name].insert(address);
+    }
   }
-  if (!entry->cluster.empty()) {
-    auto users = users_.find(entry->cluster);
+  entry->listener = std::move(listener);
+  RefreshReferences(address, entry);
+}
+
+void ResourceStore::RefreshReferences(const net::Address& address, DestinationEntry* entry) {
+  std::vector<std::string> clusters;
+  if (!entry->listener.routes_name.empty()) {
+    if (auto it = routes_.find(entry->listener.routes_name); it != routes_.end()) {
+      clusters = it->second.clusters;
+    }
+  } else if (entry->listener.routes != nullptr) {
+    clusters = config::ClustersOf(*entry->listener.routes);
+  }
+  if (const std::string& own = entry->listener.cluster; !own.empty()) {
+    const auto at = std::lower_bound(clusters.begin(), clusters.end(), own);
+    if (at == clusters.end() || *at != own) {
+      clusters.insert(at, own);
+    }
+  }
+  if (clusters != entry->clusters) {
+    for (const std::string& name : entry->clusters) {
+      ForgetClusterUser(name, address);
+    }
+    for (const std::string& name : clusters) {
+      users_[name].insert(address);
+    }
+    entry->clusters = std::move(clusters);
+  }
+  dirty_.insert(address);
+}
+
+void ResourceStore::ForgetClusterUser(const std::string& cluster, const net::Address& address) {
+  if (auto users = users_.find(cluster); users != users_.end()) {
     users->second.erase(address);
     if (users->second.empty()) {
       users_.erase(users);
     }
-  }
-  entry->cluster = std::move(cluster);
-  if (!entry->cluster.empty()) {
-    users_[entry->cluster].insert(address);
   }
 }
 
@@ -269,10 +353,9 @@ void ResourceStore::Remove(ResourceType type, const std::string& name) {
       if (it == destinations_.end()) {
         return;
       }
-      listeners_.erase(name);
       it->second.answered = true;
-      SetClusterOf(*address, &it->second, "");
-      dirty_.insert(*address);
+      it->second.version.clear();
+      SetListener(*address, &it->second, {});
       break;
     }
     case ResourceType::kCluster:
@@ -290,6 +373,10 @@ void ResourceStore::Remove(ResourceType type, const std::string& name) {
         RefreshCluster(cluster);
       }
       break;
+    case ResourceType::kRoutes:
+      routes_.erase(name);
+      RefreshUsersOfRoutes(name);
+      break;
   }
   absent_[static_cast<int>(type)].insert(name);
 }
@@ -297,7 +384,7 @@ void ResourceStore::Remove(ResourceType type, const std::string& name) {
 std::shared_ptr<const config::Cluster> ResourceStore::Assemble(const std::string& name) {
   auto it = clusters_.find(name);
   if (it == clusters_.end()) {
-    if (!absent_[static_cast<int>(ResourceType::kCluster)].contains(name)) {
+    if (!IsAbsent(ResourceType::kCluster, name)) {
       return nullptr;
     }
     // The listener leads to a cluster that there is not: nothing is ready there.
@@ -311,16 +398,15 @@ std::shared_ptr<const config::Cluster> ResourceStore::Assemble(const std::string
   }
   switch (entry.resource.kind) {
     case ClusterResource::Kind::kOriginalDst:
-      return nullptr;  // Resolve deals with these
+      return nullptr;  // its callers deal with these
     case ClusterResource::Kind::kStatic:
       entry.assembled = config::AssembleCluster(entry.resource, entry.resource.static_endpoints);
       break;
     case ClusterResource::Kind::kEds: {
       auto endpoints = endpoints_.find(entry.resource.endpoints_name);
       if (endpoints != endpoints_.end()) {
-        entry.assembled = config::AssembleCluster(entry.resource, endpoints->second.endpoints);
-      } else if (absent_[static_cast<int>(ResourceType::kEndpoints)].contains(
-                     entry.resource.endpoints_name)) {
+        entry.assembled = config::AssembleCluster(entry.resource, endpoints->second.resource);
+      } else if (IsAbsent(ResourceType::kEndpoints, entry.resource.endpoints_name)) {
         entry.assembled = config::AssembleCluster(entry.resource, {});
       }
       break;
@@ -329,30 +415,98 @@ std::shared_ptr<const config::Cluster> ResourceStore::Assemble(const std::string
   return entry.assembled;
 }
 
+bool ResourceStore::IsPassthrough(const std::string& cluster) const {
+  auto it = clusters_.find(cluster);
+  return it != clusters_.end() && it->second.resource.kind == ClusterResource::Kind::kOriginalDst;
+}
+
+std::shared_ptr<const config::Cluster> ResourceStore::AssembleFor(
+    const config::DestinationListener& listener, const std::string& name) {
+  std::shared_ptr<const config::Cluster> cluster = Assemble(name);
+  if (cluster == nullptr) {
+    return nullptr;
+  }
+  using config::AppProtocol;
+  auto it = clusters_.find(name);
+  const bool said = it != clusters_.end() && it->second.resource.protocol_said;
+  AppProtocol protocol = cluster->protocol;
+  if (!listener.http) {
+    protocol = AppProtocol::kTcp;
+  } else if (!said || protocol == AppProtocol::kTcp) {
+    protocol = listener.tcp ? AppProtocol::kAuto : AppProtocol::kHttp1;
+  }
+  if (protocol == cluster->protocol) {
+    return cluster;
+  }
+  auto copy = std::make_shared<config::Cluster>(*cluster);
+  copy->protocol = protocol;
+  return copy;
+}
+
+bool ResourceStore::ResolveRoutes(const DestinationEntry& entry, config::Destination* out) {
+  out->routes = entry.listener.routes;
+  if (const std::string& name = entry.listener.routes_name; !name.empty()) {
+    if (auto it = routes_.find(name); it != routes_.end()) {
+      out->routes = it->second.routes;
+    } else if (IsAbsent(ResourceType::kRoutes, name)) {
+      // Nothing matches: every request is told that there is no route.
+      auto none = std::make_shared<config::RouteConfiguration>();
+      none->name = name;
+      out->routes = std::move(none);
+    } else {
+      return false;
+    }
+  }
+  for (const std::string& name : entry.clusters) {
+    const bool unknown = clusters_.find(name) == clusters_.end();
+    if (IsPassthrough(name) || (unknown && IsAbsent(ResourceType::kCluster, name))) {
+      continue;
+    }
+    std::shared_ptr<const config::Cluster> cluster = AssembleFor(entry.listener, name);
+    if (cluster == nullptr) {
+      return false;
+    }
+    out->route_clusters.push_back(std::move(cluster));
+  }
+  return true;
+}
+
 std::shared_ptr<const config::Destination> ResourceStore::Resolve(const DestinationEntry& entry) {
   if (!entry.answered) {
     return nullptr;
   }
   auto destination = std::make_shared<config::Destination>();
-  if (entry.cluster.empty()) {
-    destination->kind = config::Destination::Kind::kUnknown;
-    return destination;
-  }
-  if (auto it = clusters_.find(entry.cluster);
-      it != clusters_.end() && it->second.resource.kind == ClusterResource::Kind::kOriginalDst) {
+  const config::DestinationListener& listener = entry.listener;
+  if (entry.version.empty() || (!listener.http && IsPassthrough(listener.cluster))) {
     // A listener that only says `pass through` says no more than that nothing is known.
     destination->kind = config::Destination::Kind::kUnknown;
     return destination;
   }
   destination->kind = config::Destination::Kind::kCluster;
-  destination->cluster = Assemble(entry.cluster);
+  if (listener.http && !ResolveRoutes(entry, destination.get())) {
+    return nullptr;
+  }
+  for (const auto& cluster : destination->route_clusters) {
+    if (cluster->name == listener.cluster || listener.cluster.empty()) {
+      destination->cluster = cluster;
+      break;
+    }
+  }
+  if (destination->cluster == nullptr && listener.http && listener.cluster.empty()) {
+    // Every route answers by itself.
+    auto nowhere = std::make_shared<config::Cluster>();
+    nowhere->protocol = config::AppProtocol::kHttp1;
+    destination->cluster = std::move(nowhere);
+  } else if (destination->cluster == nullptr) {
+    destination->cluster = AssembleFor(listener, listener.cluster);
+  }
   return destination->cluster == nullptr ? nullptr : destination;
 }
 
 void ResourceStore::PublishStanding() {
-  auto inbound = listeners_.find(kInboundListener);
-  auto outbound = listeners_.find(kOutboundListener);
-  if (inbound == listeners_.end() || outbound == listeners_.end()) {
+  auto inbound = standing_.find(kInboundListener);
+  auto outbound = standing_.find(kOutboundListener);
+  if (inbound == standing_.end() || outbound == standing_.end()) {
     return;
   }
   auto cluster = clusters_.find(outbound->second.cluster);
@@ -363,6 +517,8 @@ void ResourceStore::PublishStanding() {
   }
   auto config = std::make_shared<config::ProxyConfig>();
   config->inbound = inbound->second.inbound;
+  config->http = inbound->second.http;
+  config->locality = inbound->second.locality;
   config->outbound.name = outbound->second.policy;
   config->outbound.mode = cluster->second.resource.kind == ClusterResource::Kind::kOriginalDst
                               ? config::OutboundPolicy::Mode::kAllowAny
@@ -402,12 +558,26 @@ std::vector<std::string> ResourceStore::Needed(ResourceType type) const {
     return names;
   }
   absl::flat_hash_set<std::string> unique;
-  for (const auto& [name, listener] : listeners_) {
+  const auto add_cluster = [&](const std::string& cluster) {
     if (type == ResourceType::kCluster) {
-      unique.insert(listener.cluster);
-    } else if (auto it = clusters_.find(listener.cluster);
+      unique.insert(cluster);
+    } else if (auto it = clusters_.find(cluster);
                it != clusters_.end() && it->second.resource.kind == ClusterResource::Kind::kEds) {
       unique.insert(it->second.resource.endpoints_name);
+    }
+  };
+  if (type != ResourceType::kRoutes) {
+    for (const auto& [name, listener] : standing_) {
+      add_cluster(listener.cluster);
+    }
+  }
+  for (const auto& [address, entry] : destinations_) {
+    if (type != ResourceType::kRoutes) {
+      for (const std::string& cluster : entry.clusters) {
+        add_cluster(cluster);
+      }
+    } else if (!entry.listener.routes_name.empty()) {
+      unique.insert(entry.listener.routes_name);
     }
   }
   names.assign(unique.begin(), unique.end());
@@ -439,6 +609,8 @@ std::vector<std::string> ResourceStore::DropUnneeded(ResourceType type) {
     collect(clusters_);
   } else if (type == ResourceType::kEndpoints) {
     collect(endpoints_);
+  } else if (type == ResourceType::kRoutes) {
+    collect(routes_);
   }
   for (const std::string& name : absent_[static_cast<int>(type)]) {
     if (!keep.contains(name)) {
@@ -458,6 +630,8 @@ std::vector<std::string> ResourceStore::DropUnneeded(ResourceType type) {
       clusters_.erase(name);
     } else if (type == ResourceType::kEndpoints) {
       endpoints_.erase(name);
+    } else if (type == ResourceType::kRoutes) {
+      routes_.erase(name);
     }
     absent_[static_cast<int>(type)].erase(name);
   }
@@ -470,8 +644,12 @@ std::string ResourceStore::VersionOf(ResourceType type, const std::string& name)
       return VersionIn(clusters_, name);
     case ResourceType::kEndpoints:
       return VersionIn(endpoints_, name);
-    case ResourceType::kListener:
-      return VersionIn(listeners_, name);
+    case ResourceType::kListener: {
+      const absl::optional<net::Address> address = DestinationOfName(name);
+      return address.has_value() ? VersionIn(destinations_, *address) : VersionIn(standing_, name);
+    }
+    case ResourceType::kRoutes:
+      return VersionIn(routes_, name);
   }
   return "";
 }
@@ -483,7 +661,11 @@ size_t ResourceStore::size(ResourceType type) const {
     case ResourceType::kEndpoints:
       return endpoints_.size();
     case ResourceType::kListener:
-      return listeners_.size();
+      return standing_.size() +
+             std::count_if(destinations_.begin(), destinations_.end(),
+                           [](const auto& entry) { return !entry.second.version.empty(); });
+    case ResourceType::kRoutes:
+      return routes_.size();
   }
   return 0;
 }

@@ -17,10 +17,11 @@
 
 namespace countersign::xds {
 
-enum class ResourceType : uint8_t { kCluster, kEndpoints, kListener };
-inline constexpr int kResourceTypeCount = 3;
+enum class ResourceType : uint8_t { kCluster, kEndpoints, kListener, kRoutes };
+inline constexpr int kResourceTypeCount = 4;
 inline constexpr ResourceType kResourceTypes[kResourceTypeCount] = {
-    ResourceType::kCluster, ResourceType::kEndpoints, ResourceType::kListener};
+    ResourceType::kCluster, ResourceType::kEndpoints, ResourceType::kListener,
+    ResourceType::kRoutes};
 
 const char* ResourceTypeUrl(ResourceType type);
 const char* ResourceTypeLabel(ResourceType type);
@@ -77,10 +78,13 @@ class ResourceStore {
   std::vector<net::Address> Destinations() const;
 
  private:
-  struct Listener {
+  // `inbound` or `outbound`. What a destination's listener says stands with the destination.
+  struct StandingListener {
     std::string version;
     std::string cluster;
     config::InboundPolicy inbound;  // of `inbound`
+    config::HttpOptions http;       // of `inbound`
+    config::Locality locality;      // of `inbound`
     std::string policy;             // of `outbound`
   };
   struct ClusterEntry {
@@ -90,29 +94,55 @@ class ResourceStore {
   };
   struct EndpointsEntry {
     std::string version;
-    std::vector<config::EndpointResource> endpoints;
+    config::EndpointsResource resource;
+  };
+  struct RoutesEntry {
+    std::string version;
+    std::shared_ptr<const config::RouteConfiguration> routes;
+    std::vector<std::string> clusters;  // that they name; sorted
   };
   struct DestinationEntry {
-    std::string cluster;  // that the listener refers to; empty while there is no listener
     bool answered = false;
+    std::string version;  // of the listener; empty while there is none
+    config::DestinationListener listener;
+    // Every cluster that is needed for an answer, sorted: the listener's and its routes'.
+    std::vector<std::string> clusters;
     std::shared_ptr<const config::Destination> published;
   };
 
   absl::Status UpdateListener(const std::string& name, const std::string& version,
                               const google::protobuf::Any& resource);
   void RefreshCluster(const std::string& name);
-  void SetClusterOf(const net::Address& address, DestinationEntry* entry, std::string cluster);
-  // Null if something that it needs has not arrived.
+  absl::Status UpdateRoutes(const std::string& name, const std::string& version,
+                            const google::protobuf::Any& resource);
+  // What a destination refers to has changed: whom clusters and routes concern is put right.
+  void SetListener(const net::Address& address, DestinationEntry* entry,
+                   config::DestinationListener listener);
+  void RefreshUsersOfRoutes(const std::string& name);
+  void RefreshReferences(const net::Address& address, DestinationEntry* entry);
+  void ForgetClusterUser(const std::string& cluster, const net::Address& address);
+  bool IsAbsent(ResourceType type, const std::string& name) const {
+    return absent_[static_cast<int>(type)].contains(name);
+  }
+  // Null if something that it needs has not arrived, or if it has no endpoints of its own.
   std::shared_ptr<const config::Cluster> Assemble(const std::string& name);
+  // The same, speaking what the listener that leads there says, where the cluster itself does not.
+  std::shared_ptr<const config::Cluster> AssembleFor(const config::DestinationListener& listener,
+                                                     const std::string& name);
+  bool IsPassthrough(const std::string& cluster) const;
+  // Null if something that it needs has not arrived.
   std::shared_ptr<const config::Destination> Resolve(const DestinationEntry& entry);
+  bool ResolveRoutes(const DestinationEntry& entry, config::Destination* out);
   void PublishStanding();
 
   std::vector<config::ConfigSink*> sinks_;
-  absl::flat_hash_map<std::string, Listener> listeners_;
+  absl::flat_hash_map<std::string, StandingListener> standing_;
+  absl::flat_hash_map<std::string, RoutesEntry> routes_;
   absl::flat_hash_map<std::string, ClusterEntry> clusters_;
   absl::flat_hash_map<std::string, EndpointsEntry> endpoints_;
   absl::flat_hash_set<std::string> absent_[kResourceTypeCount];
   absl::flat_hash_map<net::Address, DestinationEntry> destinations_;
+  absl::flat_hash_map<std::string, absl::flat_hash_set<net::Address>> users_of_routes_;
   // Whom a cluster concerns.
   absl::flat_hash_map<std::string, absl::flat_hash_set<net::Address>> users_;
   absl::flat_hash_map<std::string, absl::flat_hash_set<std::string>> clusters_of_endpoints_;

@@ -53,8 +53,8 @@ class XdsClient::Session final : public identity::ControlStream::Handler {
     params.client = client_.secret_;
     stream_ = client_.dialer_.Open(params, *this);
     // Listeners first: theirs is the request that names the node.
-    for (ResourceType type :
-         {ResourceType::kListener, ResourceType::kCluster, ResourceType::kEndpoints}) {
+    for (ResourceType type : {ResourceType::kListener, ResourceType::kRoutes,
+                              ResourceType::kCluster, ResourceType::kEndpoints}) {
       SendInitial(type);
     }
   }
@@ -317,7 +317,8 @@ void XdsClient::ScheduleRetry() {
 void XdsClient::OnUpdated() {
   store_.Publish();
   // A control plane that does not follow references is asked for them by name.
-  for (ResourceType type : {ResourceType::kCluster, ResourceType::kEndpoints}) {
+  for (ResourceType type :
+       {ResourceType::kRoutes, ResourceType::kCluster, ResourceType::kEndpoints}) {
     std::vector<std::string> missing = store_.Missing(type);
     if (!missing.empty()) {
       ForEachSession([&](Session& session) { session.Subscribe(type, missing); });
@@ -347,7 +348,8 @@ void XdsClient::Sweep() {
   Forget(idle);
   // What listeners refer to no more. Not at once: in a response that is under way the listener
   // comes after its clusters.
-  for (ResourceType type : {ResourceType::kCluster, ResourceType::kEndpoints}) {
+  for (ResourceType type :
+       {ResourceType::kRoutes, ResourceType::kCluster, ResourceType::kEndpoints}) {
     const std::vector<std::string> dropped = store_.DropUnneeded(type);
     ForEachSession([&](Session& session) { session.Unsubscribe(type, dropped); });
   }

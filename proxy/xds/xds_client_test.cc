@@ -311,7 +311,7 @@ TEST_F(XdsClientTest, WhatIsRefusedIsNamedAndLeavesTheOldInForce) {
 TEST_F(XdsClientTest, GarbageAndForeignTypesAreSurvived) {
   Identify();
   auto* stream = dialer_.open[0];
-  stream->Say(Response("type.googleapis.com/envoy.config.route.v3.RouteConfiguration", "r1"));
+  stream->Say(Response("type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration", "r1"));
   EXPECT_EQ(stream->requests.back().response_nonce(), "r1");
   EXPECT_TRUE(stream->requests.back().has_error_detail());
   DeltaDiscoveryResponse odd = Response(kListenerUrl, "x");
