@@ -54,11 +54,11 @@ def load(*args, seconds=90):
     return json.loads(done.stdout)
 
 
-def h2load(host, port):
+def h2load(host, port, path="/bench"):
     """HTTP/2 end to end (the shape of gRPC, without trailers)."""
     command = pinned(LOAD_CPUS) + [
         "h2load", "-t1", "-c", "8", "-m", "8", "-D", str(max(1, int(HTTP_SECONDS))),
-        f"http://{host}:{port}/bench"]
+        f"http://{host}:{port}{path}"]
     text = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False).stdout
     requests = re.search(r"requests: .* (\d+) succeeded, (\d+) failed, (\d+) errored", text)
     status = re.search(r"status codes: (\d+) 2xx", text)
@@ -99,6 +99,10 @@ class Backends:
         # BE_HOSTS: further loopback addresses for a peer that wants the application elsewhere.
         for i, host in enumerate(knob("BE_HOSTS", "127.0.0.1").split(",")):
             self._spawn([LOAD, "server", str(BACKEND), host], f"backend{i}.log")
+        os.makedirs(f"{self._work}/backend_h2")
+        for name, size in (("1k", 1024), ("64k", 65536)):
+            with open(f"{self._work}/backend_h2/{name}", "wb") as file:
+                file.write(b"h" * size)
         with open(f"{self._work}/backend_h2.conf", "w", encoding="ascii") as file:
             file.write(self._nginx_config())
         self._spawn(["nginx", "-p", self._work, "-c", f"{self._work}/backend_h2.conf"],
@@ -118,10 +122,12 @@ daemon off; master_process off; worker_processes 1;
 pid {self._work}/backend_h2.pid; error_log {self._work}/backend_h2.err;
 events {{ worker_connections 8000; }}
 http {{
-  access_log off; keepalive_requests 1000000000; keepalive_timeout 300s; {folders}
+  access_log off; open_file_cache max=10; root {self._work}/backend_h2; keepalive_requests 1000000000; keepalive_timeout 300s; {folders}
   server {{
     listen 127.0.0.1:{BACKEND_H2} http2 backlog=4096; http2_max_concurrent_streams 1024;
     location / {{ default_type application/json; return 200 '{body}'; }}
+    location = /1k {{ }}
+    location = /64k {{ }}
   }}
 }}
 """
@@ -258,12 +264,18 @@ class Round:
             load("http", host, http, CONNECTIONS, 0, .5)  # warms the pools
         self._phase("http", http, "requests", 1e6,
                     lambda: load("http", host, http, CONNECTIONS, 0, HTTP_SECONDS))
+        for size in ("1k", "64k"):
+            self._phase(f"http_{size}", http, "requests", 1e6, lambda s=size: load(
+                "http", host, http, CONNECTIONS, 0, HTTP_SECONDS, f"/{s}"))
         self._phase("http_rate", http, "requests", 1e6,
                     lambda: load("http", host, http, CONNECTIONS, RATE, HTTP_SECONDS))
         alternative = ports.get("http_alt")
         self._phase("http_alt", alternative, "requests", 1e6,
                     lambda: load("http", host, alternative, CONNECTIONS, 0, HTTP_SECONDS))
         self._phase("h2", ports.get("h2"), "requests", 1e6, lambda: h2load(host, ports["h2"]))
+        for size in ("1k", "64k"):
+            self._phase(f"h2_{size}", ports.get("h2"), "requests", 1e6,
+                        lambda s=size: h2load(host, ports["h2"], f"/{s}"))
         for name, connections, direction, mib in (
                 ("bulk1", 1, "U", 64), ("bulk16", 16, "U", 8), ("bulk1d", 1, "D", 64)):
             self._phase(name, tcp, "bytes", 1e9, lambda c=connections, d=direction, m=mib: load(

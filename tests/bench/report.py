@@ -31,7 +31,7 @@ def one_side(phase, side):
 
 
 def errors(result):
-    phases = ("http", "http_rate", "http_alt", "h2", "cps", "cps_resume")
+    phases = ("http", "http_1k", "http_64k", "http_rate", "http_alt", "h2", "h2_1k", "h2_64k", "cps", "cps_resume")
     return sum(find(result, f"{p}.{e}") or 0 for p in phases for e in ("errors", "non200", "failed"))
 
 
@@ -51,12 +51,18 @@ METRICS = (
     ("  requests / s", at("http.rps"), "{:.0f}", MORE, None),
     ("  p50, us", at("http.p50_us"), "{:.0f}", LESS, None),
     ("  p99, us", at("http.p99_us"), "{:.0f}", LESS, None),
+    ("HTTP GET of 1 KiB, 64 conns: CPU s / 1M", at("http_1k.cpu_per"), "{:.1f}", LESS, .33),
+    ("  p99, us", at("http_1k.p99_us"), "{:.0f}", LESS, None),
+    ("HTTP GET of 64 KiB, 64 conns: CPU s / 1M", at("http_64k.cpu_per"), "{:.1f}", LESS, None),
+    ("  p99, us", at("http_64k.p99_us"), "{:.0f}", LESS, None),
     ("HTTP at 2,000/s: CPU s / 1M", at("http_rate.cpu_per"), "{:.1f}", LESS, None),
     ("  p50, us", at("http_rate.p50_us"), "{:.0f}", LESS, None),
     ("  p99, us", at("http_rate.p99_us"), "{:.0f}", LESS, None),
     ("HTTP/1.1 over mTLS: CPU s / 1M", at("http_alt.cpu_per"), "{:.1f}", LESS, None),
     ("HTTP/2 end to end, 8 x 8: CPU s / 1M", at("h2.cpu_per"), "{:.1f}", LESS, .42),
     ("  requests / s", at("h2.rps"), "{:.0f}", MORE, None),
+    ("HTTP/2 of 1 KiB, 8 x 8: CPU s / 1M", at("h2_1k.cpu_per"), "{:.1f}", LESS, .42),
+    ("HTTP/2 of 64 KiB, 8 x 8: CPU s / 1M", at("h2_64k.cpu_per"), "{:.1f}", LESS, None),
     ("TCP bulk up, 1 conn: CPU s / GB", at("bulk1.cpu_per"), "{:.2f}", LESS, .75),
     ("  MB / s", at("bulk1.MBps"), "{:.0f}", MORE, None),
     ("TCP bulk up, 16 conns: CPU s / GB", at("bulk16.cpu_per"), "{:.2f}", LESS, .75),

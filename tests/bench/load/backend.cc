@@ -35,10 +35,13 @@ Protocol ProtocolOf(char first) {
   }
 }
 
-std::string HttpResponse() {
+std::string SmallBody() {
   std::string digits;
   for (int i = 0; i < 9; ++i) digits += "0123456789";
-  const std::string body = "{\"ok\":true,\"data\":\"" + digits + "0123\"}\n";
+  return "{\"ok\":true,\"data\":\"" + digits + "0123\"}\n";
+}
+
+std::string HttpResponse(const std::string& body) {
   return "HTTP/1.1 200 OK\r\nServer: bench\r\nDate: Mon, 23 Nov 2026 12:00:00 GMT\r\n"
          "Content-Type: application/json\r\nContent-Length: " +
          std::to_string(body.size()) + "\r\nConnection: keep-alive\r\n\r\n" + body;
@@ -53,11 +56,15 @@ struct Backend::Connection : Watched {
   uint64_t left = 0;  // of the block that is being moved
   size_t length = 0;  // echo: bytes to be sent; HTTP: bytes of an incomplete request
   size_t offset = 0;
+  const std::string* response = nullptr;  // HTTP: of which `offset` bytes are sent
   std::array<char, kBufferBytes> buffer;
 };
 
 Backend::Backend(const sockaddr_in& address)
-    : http_response_(HttpResponse()), block_(kBlockBytes, '\0') {
+    : small_response_(HttpResponse(SmallBody())),
+      kib_response_(HttpResponse(std::string(1024, 'k'))),
+      large_response_(HttpResponse(std::string(64 * 1024, 'l'))),
+      block_(kBlockBytes, '\0') {
   listener_.fd = Listen(address);
   poller_.Arm(&listener_, EPOLLIN);
 }
@@ -93,6 +100,8 @@ void Backend::OnEvents(Connection* c, uint32_t events) {
   if ((events & EPOLLOUT) != 0) {
     if (c->protocol == Protocol::kDownload) {
       if (!SendDownload(c)) return;
+    } else if (c->protocol == Protocol::kHttp) {
+      if (!FlushResponse(c) || c->response != nullptr || !AnswerHttp(c)) return;
     } else if (c->length > 0) {
       if (!FlushEcho(c) || c->length > 0) return;
     }
@@ -100,6 +109,7 @@ void Backend::OnEvents(Connection* c, uint32_t events) {
   if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0) return;
   for (int i = 0; i < kReadsPerEvent; ++i) {
     if (c->protocol == Protocol::kDownload && c->left > 0) return;
+    if (c->response != nullptr) return;
     const bool upload = c->protocol == Protocol::kUpload;
     char* const data = upload ? block_.data() : c->buffer.data() + c->length;
     const size_t room = upload ? block_.size() : c->buffer.size() - c->length;
@@ -155,22 +165,52 @@ bool Backend::OnBulk(Connection* c, const char* data, size_t size) {
   return true;
 }
 
+const std::string& Backend::ResponseTo(const char* request) const {
+  if (strncmp(request, "GET /1k ", 8) == 0) return kib_response_;
+  if (strncmp(request, "GET /64k ", 9) == 0) return large_response_;
+  return small_response_;
+}
+
 bool Backend::OnHttp(Connection* c, size_t size) {
-  static constexpr char kEnd[] = "\r\n\r\n";
   c->length += size;
+  return AnswerHttp(c);
+}
+
+bool Backend::AnswerHttp(Connection* c) {
+  static constexpr char kEnd[] = "\r\n\r\n";
   char* start = c->buffer.data();
   size_t left = c->length;
-  while (void* end = memmem(start, left, kEnd, 4)) {
+  while (c->response == nullptr) {
+    void* const end = memmem(start, left, kEnd, 4);
+    if (end == nullptr) break;
     char* const next = static_cast<char*>(end) + 4;
+    c->response = &ResponseTo(start);
+    c->offset = 0;
     left -= static_cast<size_t>(next - start);
     start = next;
-    const auto whole = static_cast<ssize_t>(http_response_.size());
-    if (Send(c->fd, http_response_.data(), http_response_.size()) != whole) return Close(c);
+    if (!FlushResponse(c)) return false;
   }
   memmove(c->buffer.data(), start, left);
   c->length = left;
   // A request that fills the buffer has no end: the load tool never sends such a one.
   return left < c->buffer.size() || Close(c);
+}
+
+bool Backend::FlushResponse(Connection* c) {
+  while (c->response != nullptr) {
+    const size_t left = c->response->size() - c->offset;
+    const ssize_t n = Send(c->fd, c->response->data() + c->offset, left);
+    if (n < 0 && errno == EAGAIN) {
+      poller_.Arm(c, EPOLLOUT);
+      return true;
+    }
+    if (n < 0) return Close(c);
+    c->offset += static_cast<size_t>(n);
+    if (static_cast<size_t>(n) == left) c->response = nullptr;
+  }
+  c->offset = 0;
+  poller_.Arm(c, EPOLLIN);
+  return true;
 }
 
 bool Backend::SendDownload(Connection* c) {

@@ -16,14 +16,16 @@ namespace countersign::bench {
 
 namespace {
 
-constexpr char kRequest[] =
-    "GET /bench HTTP/1.1\r\nHost: bench.default.svc.cluster.local\r\nUser-Agent: bench/1\r\n"
-    "Accept: */*\r\n\r\n";
-constexpr size_t kRequestBytes = sizeof kRequest - 1;
 constexpr size_t kResponseBytes = 16 * 1024;
 constexpr uint64_t kGrace = 5'000'000'000;  // for answers that are late
 constexpr uint64_t kLastWaits = 100'000'000;
 constexpr uint64_t kTooManyErrors = 10'000;
+
+std::string RequestFor(const std::string& path) {
+  return "GET " + path +
+         " HTTP/1.1\r\nHost: bench.default.svc.cluster.local\r\nUser-Agent: bench/1\r\n"
+         "Accept: */*\r\n\r\n";
+}
 
 // The bytes of the response whose head ends at `head_bytes`; exits when it has no length.
 size_t ResponseBytes(const char* response, size_t head_bytes) {
@@ -45,7 +47,8 @@ struct HttpLoad::Connection : Watched {
   std::array<char, kResponseBytes> response;
 };
 
-HttpLoad::HttpLoad(const Options& options) : options_(options), connections_(options.connections) {
+HttpLoad::HttpLoad(const Options& options)
+    : options_(options), request_(RequestFor(options.path)), connections_(options.connections) {
   for (Connection& connection : connections_) {
     connection.fd = Connect(options_.address);
     if (connection.fd < 0) Die("connect");
@@ -62,7 +65,8 @@ uint64_t HttpLoad::NextDue() const {
 
 void HttpLoad::SendOn(Connection* connection, uint64_t intended) {
   connection->intended = intended;
-  if (Send(connection->fd, kRequest, kRequestBytes) != static_cast<ssize_t>(kRequestBytes)) {
+  const auto whole = static_cast<ssize_t>(request_.size());
+  if (Send(connection->fd, request_.data(), request_.size()) != whole) {
     Die("send");
   }
   connection->busy = true;
@@ -118,22 +122,24 @@ void HttpLoad::Run(Report* report) {
 }
 
 void HttpLoad::OnReadable(Connection* c) {
-  const ssize_t n = recv(c->fd, c->response.data() + c->length, kResponseBytes - 1 - c->length, 0);
+  // Of a body that does not fit, the last bytes are overwritten: only its length counts.
+  const size_t kept = std::min(c->length, kResponseBytes / 2);
+  const ssize_t n = recv(c->fd, c->response.data() + kept, kResponseBytes - 1 - kept, 0);
   if (n < 0 && errno == EAGAIN) return;
   if (n <= 0) {
     Redial(c);
     return;
   }
   c->length += static_cast<size_t>(n);
-  c->response[c->length] = '\0';
   if (c->wanted == 0) {
+    c->response[c->length] = '\0';
     const void* end = memmem(c->response.data(), c->length, "\r\n\r\n", 4);
     if (end == nullptr) return;
     const size_t head = static_cast<size_t>(static_cast<const char*>(end) - c->response.data()) + 4;
     c->wanted = ResponseBytes(c->response.data(), head);
+    if (strncmp(c->response.data() + 9, "200", 3) != 0) ++refused_;
   }
   if (c->length < c->wanted) return;
-  if (strncmp(c->response.data() + 9, "200", 3) != 0) ++refused_;
   c->wanted = c->length = 0;
   c->busy = false;
   --in_flight_;

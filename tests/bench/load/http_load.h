@@ -1,4 +1,4 @@
-// Small GETs over kept-alive HTTP/1.1 connections.
+// GETs over kept-alive HTTP/1.1 connections.
 #ifndef COUNTERSIGN_TESTS_BENCH_LOAD_HTTP_LOAD_H_
 #define COUNTERSIGN_TESTS_BENCH_LOAD_HTTP_LOAD_H_
 
@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <string>
 #include <vector>
 
 #include "tests/bench/load/poller.h"
@@ -25,6 +26,7 @@ class HttpLoad {
     size_t connections;
     double rate;  // requests per second; 0: closed loop
     double seconds;
+    std::string path = "/bench";
   };
 
   explicit HttpLoad(const Options& options);
@@ -41,6 +43,7 @@ class HttpLoad {
   uint64_t NextDue() const;
 
   const Options options_;
+  const std::string request_;
   Poller poller_;
   std::vector<Connection> connections_;
   std::vector<Connection*> idle_;

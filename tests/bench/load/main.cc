@@ -16,7 +16,7 @@ namespace {
 
 constexpr char kUsage[] =
     "usage: bench-load server PORT [BIND-ADDRESS]\n"
-    "       bench-load http HOST PORT CONNECTIONS RATE SECONDS      RATE 0: closed loop\n"
+    "       bench-load http HOST PORT CONNECTIONS RATE SECONDS [PATH]   RATE 0: closed loop\n"
     "       bench-load bulk HOST PORT CONNECTIONS SECONDS U|D MIB\n"
     "       bench-load cps  HOST PORT CONCURRENT SECONDS\n"
     "       bench-load pp   HOST PORT CONNECTIONS BYTES SECONDS\n"
@@ -28,11 +28,12 @@ size_t Number(const char* text) { return strtoull(text, nullptr, 10); }
 bool RunLoad(int argc, char** argv, Report* report) {
   const char* mode = argv[1];
   const sockaddr_in address = LoopbackAddress(argv[2], atoi(argv[3]));
-  if (strcmp(mode, "http") == 0 && argc == 7) {
+  if (strcmp(mode, "http") == 0 && (argc == 7 || argc == 8)) {
     HttpLoad({.address = address,
               .connections = Number(argv[4]),
               .rate = atof(argv[5]),
-              .seconds = atof(argv[6])})
+              .seconds = atof(argv[6]),
+              .path = argc == 8 ? argv[7] : "/bench"})
         .Run(report);
   } else if (strcmp(mode, "bulk") == 0 && argc == 8) {
     RunBulk({.address = address,

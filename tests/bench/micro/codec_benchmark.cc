@@ -1,0 +1,188 @@
+// What one small request costs in the codecs alone: a client's and a server's, joined by memory,
+// each with an owner that does no more than it must. `allocs` counts calls of malloc and operator
+// new per request, of both ends.
+#include <benchmark/benchmark.h>
+#include <malloc.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "proxy/buffer/buffer.h"
+#include "proxy/http/codec.h"
+#include "proxy/http/h1/h1_client_codec.h"
+#include "proxy/http/h1/h1_server_codec.h"
+#include "proxy/http/h2/h2_client_codec.h"
+#include "proxy/http/h2/h2_server_codec.h"
+
+namespace {
+uint64_t allocations = 0;
+}  // namespace
+
+extern "C" void* __libc_malloc(size_t);
+extern "C" void* malloc(size_t size) {
+  ++allocations;
+  return __libc_malloc(size);
+}
+
+namespace countersign::bench {
+namespace {
+
+using buffer::Buffer;
+using http::ClientCodec;
+using http::ClientStream;
+using http::CodecLimits;
+using http::HeaderMap;
+using http::Instant;
+using http::RequestHead;
+using http::ResponseHead;
+using http::ServerCodec;
+using http::ServerStream;
+using http::StreamEnd;
+
+constexpr char kBody[] =
+    "{\"id\":4711,\"name\":\"a small "
+    "answer\",\"price\":12.50,\"stock\":17,\"tags\":[\"red\",\"blue\","
+    "\"green\"],\"padding\":\"xxxxxxxxxxxxxxxxxxxxxxx\"}";
+
+// Answers every request at once with 200 and kBody.
+class Server final : public ServerCodec::Owner, public http::Stream::Handler {
+ public:
+  Server() {
+    head_.status = 200;
+    head_.headers.Add(http::HeaderId::kServer, "bench");
+    head_.headers.Add(http::HeaderId::kDate, "Sun, 06 Nov 1994 08:49:37 GMT");
+    head_.headers.Add(http::HeaderId::kContentType, "application/json");
+    head_.headers.Add(http::HeaderId::kContentLength, std::to_string(sizeof kBody - 1));
+  }
+  void OnRequest(ServerStream& stream) override {
+    stream.SetHandler(this);
+    stream.SendHeaders(head_, false);
+    Buffer body;
+    body.Append(kBody, sizeof kBody - 1);
+    stream.SendData(body, true);
+  }
+  void OnBadRequest(uint16_t, absl::string_view) override { std::abort(); }
+  void OnCodecOutput() override {}
+  void OnCodecReadDisable(bool) override {}
+  void OnStreamGone() override {}
+  void OnData(Buffer& data, bool) override { data.Clear(); }
+  void OnTrailers(HeaderMap&) override {}
+  void OnWritable() override {}
+  void OnEnd(StreamEnd) override { ++finished; }
+
+  uint64_t finished = 0;
+
+ private:
+  ResponseHead head_;
+};
+
+class Client final : public ClientCodec::Owner, public ClientStream::Handler {
+ public:
+  Client() {
+    head_.method = "GET";
+    head_.scheme = "http";
+    head_.authority = "shop.prod.svc.cluster.local";
+    head_.path = "/api/v1/items/4711";
+    head_.headers.Add(http::HeaderId::kUserAgent, "Mozilla/5.0 (X11; Linux x86_64)");
+    head_.headers.Add("accept", "application/json");
+    head_.headers.Add("accept-encoding", "gzip, deflate");
+    head_.headers.Add("accept-language", "en-GB,en;q=0.8");
+    head_.headers.Add(http::HeaderId::kXForwardedProto, "http");
+    head_.headers.Add("x-tenant", "acme");
+    head_.headers.Add("authorization", "Bearer abcdefghijklmnopqrstuvwxyz0123456789");
+    request_id_ = head_.headers.size();
+    head_.headers.Add(http::HeaderId::kXRequestId, "7d1e4a52-5a0f-4e9e-9f3c-000000000000");
+  }
+  void Send(ClientCodec& codec) {
+    // Another one every time, as in life.
+    auto* id = const_cast<char*>(head_.headers.fields()[request_id_].value.data());
+    for (size_t n = ++sent_, i = 35; n != 0; n /= 10) id[i--] = static_cast<char>('0' + n % 10);
+    codec.NewStream(*this)->SendHeaders(head_, true);
+  }
+  void OnCodecOutput() override {}
+  void OnCodecReadDisable(bool) override {}
+  void OnStreamGone() override {}
+  void OnPeerDraining() override {}
+  void OnInformational(ResponseHead&) override {}
+  void OnHeaders(ResponseHead& head, bool) override { bytes += head.headers.size(); }
+  void OnData(Buffer& data, bool) override {
+    bytes += data.size();
+    data.Clear();
+  }
+  void OnTrailers(HeaderMap&) override {}
+  void OnWritable() override {}
+  void OnEnd(StreamEnd end) override {
+    if (end == StreamEnd::kFinished) ++finished;
+  }
+
+  uint64_t finished = 0;
+  uint64_t bytes = 0;
+
+ private:
+  RequestHead head_;
+  size_t request_id_ = 0;
+  size_t sent_ = 0;
+};
+
+template <typename ClientCodecType, typename ServerCodecType>
+void Requests(benchmark::State& state) {
+  const int batch = static_cast<int>(state.range(0));
+  Server server;
+  Client client;
+  ServerCodecType server_codec(server, CodecLimits());
+  ClientCodecType client_codec(client, CodecLimits());
+  const Instant now = std::chrono::steady_clock::now();
+  uint64_t wire_bytes = 0;
+  const auto exchange = [&] {
+    for (bool moved = true; moved;) {
+      moved = false;
+      Buffer up;
+      client_codec.Produce(up, 256 * 1024);
+      wire_bytes += up.size();
+      if (!up.empty()) server_codec.Receive(up, false, now);
+      Buffer down;
+      server_codec.Produce(down, 256 * 1024);
+      wire_bytes += down.size();
+      if (down.empty()) continue;
+      moved = true;
+      client_codec.Receive(down, false, now);
+    }
+  };
+  const auto round = [&] {
+    for (int i = 0; i < batch; ++i) client.Send(client_codec);
+    exchange();
+  };
+  exchange();
+  for (int i = 0; i < 200; ++i) round();
+  wire_bytes = 0;
+  const uint64_t before = allocations;
+  const uint64_t finished = client.finished;
+  for (auto _ : state) round();
+  const double requests = static_cast<double>(state.iterations()) * batch;
+  if (static_cast<double>(client.finished - finished) != requests) {
+    state.SkipWithError("requests were lost");
+  }
+  state.SetItemsProcessed(static_cast<int64_t>(requests));
+  state.counters["allocs"] = static_cast<double>(allocations - before) / requests;
+  state.counters["wire_bytes"] = static_cast<double>(wire_bytes) / requests;
+  state.counters["ns_per_request"] = benchmark::Counter(
+      requests * 1e-9, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+}
+
+BENCHMARK_TEMPLATE(Requests, http::h2::H2ClientCodec, http::h2::H2ServerCodec)
+    ->Name("Http2Pair")
+    ->Arg(1)
+    ->Arg(8)
+    ->Arg(64);
+BENCHMARK_TEMPLATE(Requests, http::h1::H1ClientCodec, http::h1::H1ServerCodec)
+    ->Name("Http1Pair")
+    ->Arg(1);
+
+}  // namespace
+}  // namespace countersign::bench
+
+BENCHMARK_MAIN();
