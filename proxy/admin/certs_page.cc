@@ -1,4 +1,4 @@
-#include "proxy/admin/pages.h"
+#include "proxy/admin/certs_page.h"
 
 #include <openssl/bn.h>
 #include <openssl/err.h>
@@ -88,81 +88,6 @@ Json Certificate(X509* cert, absl::Time now) {
           {"sha256", DigestHex(cert)}};
 }
 
-const char* ModeText(config::MtlsMode mode) {
-  switch (mode) {
-    case config::MtlsMode::kDisable:
-      return "DISABLE";
-    case config::MtlsMode::kPermissive:
-      return "PERMISSIVE";
-    case config::MtlsMode::kStrict:
-      return "STRICT";
-  }
-  return "";
-}
-
-Json PortPolicy(const config::PortPolicy& policy) {
-  return {{"mode", ModeText(policy.mode)}, {"policy", policy.policy}};
-}
-
-const char* TransportText(config::EndpointTransport transport) {
-  switch (transport) {
-    case config::EndpointTransport::kPlaintext:
-      return "plaintext";
-    case config::EndpointTransport::kTls:
-      return "tls";
-    case config::EndpointTransport::kHbone:
-      return "hbone";
-  }
-  return "";
-}
-
-Json Destination(const config::Destination& destination) {
-  if (destination.kind == config::Destination::Kind::kUnknown) {
-    return {{"kind", "unknown"}};
-  }
-  Json json = {{"kind", "cluster"}};
-  if (destination.cluster == nullptr) {
-    return json;
-  }
-  const config::Cluster& cluster = *destination.cluster;
-  json["cluster"] = cluster.name;
-  json["service"] = cluster.service;
-  json["service_namespace"] = cluster.service_namespace;
-  json["connect_timeout_ms"] = cluster.connect_timeout.count();
-  Json endpoints = Json::array();
-  for (const config::Endpoint& endpoint : cluster.endpoints) {
-    Json one = {{"address", endpoint.address.ToString()},
-                {"transport", TransportText(endpoint.transport)}};
-    if (endpoint.transport == config::EndpointTransport::kHbone) {
-      one["tunnel"] = endpoint.tunnel.ToString();
-    }
-    if (endpoint.transport != config::EndpointTransport::kPlaintext) {
-      one["identity"] = endpoint.identity.ToString();
-    }
-    one["workload"] = endpoint.workload;
-    one["workload_namespace"] = endpoint.workload_namespace;
-    one["weight"] = endpoint.weight;
-    endpoints.push_back(std::move(one));
-  }
-  json["endpoints"] = std::move(endpoints);
-  return json;
-}
-
-Json Standing(const config::ProxyConfig& config) {
-  std::map<int, Json> ordered;
-  for (const auto& [port, policy] : config.inbound.ports) {
-    ordered[port] = PortPolicy(policy);
-  }
-  Json ports = Json::object();
-  for (auto& [port, policy] : ordered) {
-    ports[std::to_string(port)] = std::move(policy);
-  }
-  const bool any = config.outbound.mode == config::OutboundPolicy::Mode::kAllowAny;
-  return {{"inbound", {{"default", PortPolicy(config.inbound.fallback)}, {"ports", ports}}},
-          {"outbound",
-           {{"mode", any ? "ALLOW_ANY" : "REGISTRY_ONLY"}, {"policy", config.outbound.name}}}};
-}
-
 }  // namespace
 
 std::string RenderCerts(const identity::SecretSnapshot* secret, absl::Time renew_at,
@@ -198,24 +123,6 @@ std::string RenderCerts(const identity::SecretSnapshot* secret, absl::Time renew
   json["trust_bundle_epoch"] = secret->bundles->epoch();
   json["trust_bundles"] = std::move(bundles);
   json["deny_list_epoch"] = secret->deny_list->epoch();
-  return Print(json);
-}
-
-std::string RenderConfigDump(const ConfigDump& dump) {
-  Json json;
-  for (const auto& [name, value] : dump.flags) {
-    json["flags"][name] = value;
-  }
-  json["standing"] = dump.config != nullptr ? Standing(*dump.config) : Json(nullptr);
-  json["destinations"] = Json::object();
-  for (const auto& [address, destination] : dump.destinations) {
-    json["destinations"][address] = Destination(*destination);
-  }
-  json["xds"] = {{"connected", dump.xds_connected}, {"error", dump.xds_error}};
-  json["xds"]["versions"] = Json::object();
-  for (const auto& [name, version] : dump.versions) {
-    json["xds"]["versions"][name] = version;
-  }
   return Print(json);
 }
 

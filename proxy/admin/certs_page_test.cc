@@ -1,4 +1,4 @@
-#include "proxy/admin/pages.h"
+#include "proxy/admin/certs_page.h"
 
 #include <nlohmann/json.hpp>
 
@@ -31,7 +31,7 @@ std::shared_ptr<identity::SecretSnapshot> MakeSecret(absl::Time now) {
   return secret;
 }
 
-TEST(PagesTest, CertsShowTheChainAndTheBundlesAndNeverTheKey) {
+TEST(CertsPageTest, TheChainAndTheBundlesStandThereAndNeverTheKey) {
   const absl::Time now = absl::Now();
   const auto secret = MakeSecret(now);
   const std::string page = RenderCerts(secret.get(), now + absl::Minutes(29), now);
@@ -50,45 +50,9 @@ TEST(PagesTest, CertsShowTheChainAndTheBundlesAndNeverTheKey) {
   EXPECT_THAT(page, Not(HasSubstr("key")));
 }
 
-TEST(PagesTest, CertsWithoutACertificate) {
+TEST(CertsPageTest, WithoutACertificateTheIdentityIsNull) {
   const json parsed = json::parse(RenderCerts(nullptr, absl::InfiniteFuture(), absl::Now()));
   EXPECT_TRUE(parsed["identity"].is_null());
-}
-
-TEST(PagesTest, ConfigDumpShowsWhatIsInForce) {
-  auto standing = std::make_shared<config::ProxyConfig>();
-  standing->inbound.fallback = {config::MtlsMode::kStrict, "shop/default"};
-  standing->inbound.ports[8080] = {config::MtlsMode::kPermissive, "shop/web"};
-  standing->outbound = {config::OutboundPolicy::Mode::kAllowAny, "mesh"};
-  auto cluster = std::make_shared<config::Cluster>();
-  cluster->name = "db";
-  config::Endpoint& endpoint = cluster->endpoints.emplace_back();
-  endpoint.address = *net::Address::Parse("10.0.0.2:5432");
-  endpoint.transport = config::EndpointTransport::kHbone;
-  endpoint.tunnel = *net::Address::Parse("10.0.0.2:15008");
-  endpoint.identity = *spiffe::SpiffeId::Parse("spiffe://mesh.test/db");
-  endpoint.workload = "db\xFF";
-  auto destination = std::make_shared<config::Destination>();
-  destination->kind = config::Destination::Kind::kCluster;
-  destination->cluster = cluster;
-  ConfigDump dump;
-  dump.flags = {{"control", "c:15012"}};
-  dump.config = standing;
-  dump.destinations["10.96.0.10:5432"] = destination;
-  dump.destinations["1.1.1.1:443"] = std::make_shared<config::Destination>();
-  dump.xds_connected = true;
-  dump.versions["inbound"] = "7";
-  const json parsed = json::parse(RenderConfigDump(dump));
-  EXPECT_EQ(parsed["flags"]["control"], "c:15012");
-  EXPECT_EQ(parsed["standing"]["inbound"]["ports"]["8080"]["mode"], "PERMISSIVE");
-  EXPECT_EQ(parsed["standing"]["inbound"]["default"]["policy"], "shop/default");
-  EXPECT_EQ(parsed["standing"]["outbound"]["mode"], "ALLOW_ANY");
-  EXPECT_EQ(parsed["destinations"]["1.1.1.1:443"]["kind"], "unknown");
-  const json& shown = parsed["destinations"]["10.96.0.10:5432"]["endpoints"][0];
-  EXPECT_EQ(shown["tunnel"], "10.0.0.2:15008");
-  EXPECT_EQ(shown["identity"], "spiffe://mesh.test/db");
-  EXPECT_EQ(parsed["xds"]["connected"], true);
-  EXPECT_EQ(parsed["xds"]["versions"]["inbound"], "7");
 }
 
 }  // namespace
