@@ -58,7 +58,7 @@ METRICS = (
     ("HTTP at 2,000/s: CPU s / 1M", at("http_rate.cpu_per"), "{:.1f}", LESS, None),
     ("  p50, us", at("http_rate.p50_us"), "{:.0f}", LESS, None),
     ("  p99, us", at("http_rate.p99_us"), "{:.0f}", LESS, None),
-    ("HTTP/1.1 over mTLS: CPU s / 1M", at("http_alt.cpu_per"), "{:.1f}", LESS, None),
+    ("HTTP by the other way: CPU s / 1M", at("http_alt.cpu_per"), "{:.1f}", LESS, None),
     ("HTTP/2 end to end, 8 x 8: CPU s / 1M", at("h2.cpu_per"), "{:.1f}", LESS, .42),
     ("  requests / s", at("h2.rps"), "{:.0f}", MORE, None),
     ("HTTP/2 of 1 KiB, 8 x 8: CPU s / 1M", at("h2_1k.cpu_per"), "{:.1f}", LESS, .42),

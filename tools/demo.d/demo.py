@@ -12,6 +12,7 @@ sys.path[:0] = [ROOT, os.path.dirname(os.path.abspath(__file__))]
 from tests.support import namespaces  # noqa: E402
 from tests.support.mesh import Binaries, Mesh, MeshError  # noqa: E402
 import claims as claims_module  # noqa: E402
+import http_scenes  # noqa: E402
 import poking  # noqa: E402
 import programs  # noqa: E402
 import scenes  # noqa: E402
@@ -24,9 +25,10 @@ def build_mesh(binaries):
     mesh.add_pod('cache', ports={'redis': 6379})
     mesh.add_pod('db', ports={'mysql': 3306})
     mesh.add_pod('legacy', tunnel='NONE')
-    mesh.add_service('api', 80)
+    mesh.add_service('api', 80, port_name='http')
     mesh.add_service('cache', 6379)
     mesh.add_service('db', 3306)
+    http_scenes.HttpScenes.add_services(mesh)
     mesh.write_hosts()
     return mesh
 
@@ -42,6 +44,12 @@ def play(mesh, claims):
     scene.start()
     scene.main_job()
     scene.who_talked()
+    http = http_scenes.HttpScenes(mesh, claims)
+    http.rolling_restart()
+    http.canary()
+    http.grpc()
+    http.refusal()
+    http.requests_counted()
     scene.rotation()
     scene.legacy_caller()
     scene.control_plane_loss()

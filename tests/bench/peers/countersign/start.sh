@@ -1,7 +1,11 @@
 #!/bin/bash
 # Countersign: a control plane of its own (not counted), and two sidecars that get their identities and
-# their configuration from it. TCP and HTTP alike travel over pooled HBONE; a new connection is a stream, so
-# there is no resumption to switch off.
+# their configuration from it. HTTP travels over pooled HTTP/2, TCP over pooled HBONE; a new connection is a stream,
+# so there is no resumption to switch off.
+#
+# Without netfilter nobody captures what A sends to the application's own address, so its HTTP ports are B's: what
+# connects there is treated as captured on its way to the backend. SERVICES=N puts so many more Services, each with a
+# workload of its own, into the mesh.
 #
 # This folder may be linked into another copy of the measure; COUNTERSIGN_ROOT says where the tree is when
 # it was copied. COUNTERSIGN_BIN is the folder of the built programs; without it they are built first.
@@ -23,19 +27,20 @@ fail() {
   exit 1
 }
 
-# wait_for WHAT COMMAND...: until the command succeeds, ten seconds at most.
+# wait_for WHAT COMMAND...: until the command succeeds, a minute at most (a large mesh takes some time to read).
 wait_for() {
   local what=$1 try
   shift
-  for try in $(seq 200); do
+  for try in $(seq 1200); do
     "$@" 2>/dev/null && return
     sleep 0.05
   done
-  fail "$what: not within ten seconds"
+  fail "$what: not within a minute"
 }
 
 at() { echo "127.0.0.1:$((BASE + $1))"; }
 service=10.96.0.1
+http=$((BASE + 13)) http2=$((BASE + 14))
 
 mkdir -p "$WORK/config"
 cat >"$WORK/config/mesh.yaml" <<CONFIG
@@ -71,9 +76,9 @@ spec:
   tunnel: HBONE
   tunnelPort: $((BASE + 12))
   ports:
-    - name: tcp
+    - name: http
       port: $BACKEND
-    - name: tcp-h2
+    - name: http2
       port: $BACKEND_H2
 ---
 apiVersion: v1
@@ -88,9 +93,31 @@ spec:
   ports:
     - name: tcp
       port: $BACKEND
-    - name: tcp-h2
-      port: $BACKEND_H2
+    - name: http
+      port: 80
+      targetPort: $http
+    - name: http2
+      port: 81
+      targetPort: $http2
 CONFIG
+for ((i = 0; i < ${SERVICES:-0}; i++)); do
+  cat <<CONFIG
+apiVersion: v1
+kind: Service
+metadata: {name: other-$i}
+spec:
+  clusterIP: 10.$((97 + i / 65536)).$((i / 256 % 256)).$((i % 256))
+  selector: {app: other-$i}
+  ports: [{name: http, port: 80}]
+---
+apiVersion: countersign.dev/v1alpha1
+kind: ExternalWorkload
+metadata: {name: other-$i, labels: {app: other-$i}}
+spec: {addresses: [10.$((197 + i / 65536)).$((i / 256 % 256)).$((i % 256))], serviceAccount: other-$i}
+---
+CONFIG
+done >"$WORK/config/others.yaml"
+[ -s "$WORK/config/others.yaml" ] || rm "$WORK/config/others.yaml"
 
 "$control" --config-dir "$WORK/config" --state-dir "$WORK/state" --listen "$(at 40)" \
   --metrics-listen "$(at 41)" --log-level warn >"$WORK/control.log" 2>&1 &
@@ -111,10 +138,12 @@ sidecar() {
     >"$WORK/$side.log" 2>&1 &
   echo "$side $!" >>"$WORK/pids"
 }
-sidecar B server 42 --hbone-listen "$(at 12)"
+sidecar B server 42 --hbone-listen "$(at 12)" \
+  --inbound-forward "127.0.0.1:$http=127.0.0.1:$BACKEND" \
+  --inbound-forward "127.0.0.1:$http2=127.0.0.1:$BACKEND_H2"
 sidecar A client 44 --hbone-listen off \
-  --forward "$(at 1)=$service:$BACKEND" --forward "$(at 2)=$service:$BACKEND" \
-  --forward "$(at 3)=$service:$BACKEND" --forward "$(at 4)=$service:$BACKEND_H2"
+  --forward "$(at 1)=$service:80" --forward "$(at 2)=$service:$BACKEND" \
+  --forward "$(at 3)=$service:$BACKEND" --forward "$(at 4)=$service:81" --forward "$(at 5)=$service:$BACKEND"
 
 # In a subshell, as a refused connection ends the shell.
 ready() (
@@ -127,7 +156,7 @@ wait_for "sidecar B" ready $((BASE + 42))
 wait_for "sidecar A" ready $((BASE + 44))
 
 cat >"$WORK/caps.json" <<CAPS
-{"http": $((BASE + 1)), "l4": $((BASE + 2)), "l4r": $((BASE + 3)), "h2": $((BASE + 4)),
+{"http": $((BASE + 1)), "l4": $((BASE + 2)), "l4r": $((BASE + 3)), "h2": $((BASE + 4)), "http_alt": $((BASE + 5)),
  "host": "127.0.0.1",
- "note": "--concurrency 1; everything as TCP over pooled HBONE (mTLS 1.3, SPIFFE IDs verified)"}
+ "note": "--concurrency 1; HTTP -> pooled HTTP/2, TCP -> pooled HBONE (mTLS 1.3, SPIFFE IDs verified); http_alt: HTTP as TCP"}
 CAPS
