@@ -14,6 +14,8 @@ class MeshTestCase(unittest.TestCase):
     """One mesh a process, made by the first class's `build` and used by all; tests find it as self.mesh."""
 
     mesh = None
+    # Built with a sanitizer, programs are slower and larger: claims of time and memory are not judged.
+    sanitized = 'COUNTERSIGN_SANITIZED' in os.environ
 
     @classmethod
     def build(cls, mesh):
@@ -93,6 +95,19 @@ def _write_xml(path, cases):
     ElementTree.ElementTree(root).write(path)
 
 
+def _sanitizer_reports():
+    """What sanitizers have said in the programs' logs."""
+    found = []
+    for name in sorted(os.listdir(MeshTestCase.mesh.logs)):
+        with open(os.path.join(MeshTestCase.mesh.logs, name), errors='replace') as file:
+            text = file.read()
+        at = min((text.find(mark) for mark in ('ERROR: AddressSanitizer', 'ERROR: LeakSanitizer', 'runtime error: ') if mark in text),
+                 default=-1)
+        if at >= 0:
+            found.append(f'{name}: {text[at:at + 6000]}')
+    return found
+
+
 def main():
     os.environ.setdefault('COUNTERSIGN_CLIENTS', clients_folder())  # inside, the user may have another number
     namespaces.enter()
@@ -108,6 +123,8 @@ def main():
     finally:
         if MeshTestCase.mesh is not None:
             MeshTestCase.mesh.close()
+    reports = _sanitizer_reports() if MeshTestCase.mesh is not None else []
+    print(*reports, sep='\n', flush=True)
     if os.environ.get('XML_OUTPUT_FILE'):
         _write_xml(os.environ['XML_OUTPUT_FILE'], result.cases)
-    sys.exit(0 if result.wasSuccessful() and result.testsRun > 0 else 1)
+    sys.exit(0 if result.wasSuccessful() and result.testsRun > 0 and not reports else 1)

@@ -14,6 +14,8 @@ import urllib.parse
 import xml.etree.ElementTree as ElementTree
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# Tests of whole programs in namespaces that are worth their time under AddressSanitizer too.
+ATTACKED = ('//tests/netns:http_attack_test',)
 SUITES = ('lint', 'opt', 'asan', 'tsan', 'demo')
 
 
@@ -112,7 +114,10 @@ def suite_opt():
 
 def suite_asan():
     say('unit tests and fuzz corpora under AddressSanitizer and UndefinedBehaviorSanitizer')
-    return run_bazel(['--config=asan', '--test_tag_filters=-netns', '--build_tests_only', '//...'])
+    tally = run_bazel(['--config=asan', '--test_tag_filters=-netns', '--build_tests_only', '//...'])
+    say('attacks on whole proxies under AddressSanitizer')
+    tally.add(run_bazel(['--config=asan', *ATTACKED]))
+    return tally
 
 
 def suite_tsan():
