@@ -186,5 +186,120 @@ class RouteTest(PolicyMesh):
         self.assertEqual(set(result['answers']), {'one', 'two'})
 
 
+class TrafficPolicyTest(PolicyMesh):
+    def use(self, text, visible, target='v1'):
+        self.configure_while_running('policy.yaml', f"""\
+apiVersion: countersign.dev/v1alpha1
+kind: TrafficPolicy
+metadata:
+  name: policy
+  namespace: demo
+spec:
+  targetRef: {{kind: Service, name: {target}}}
+{text}""", visible)
+
+    def set_app(self, pod, words=''):
+        self.assertEqual(self.app(pod, f'/set?{words}').status, 200)
+        if words:
+            self.addCleanup(self.app, pod, '/set')
+
+    def test_a_time_out_of_the_policy(self):
+        self.use('  timeout: 300ms\n', lambda: self.curl('http://v1/delay/1000').status == 504)
+        self.assertEqual(self.curl('http://v1/delay/2000').header('x-countersign-flags'), 'UT')
+
+    def test_faults_delay_and_abort(self):
+        self.use('  fault: {abort: {percentage: {value: 100}, httpStatus: 418}}\n', lambda: self.curl('http://v1/work').status == 418)
+        answer = self.curl('http://v1/work')
+        self.assertEqual(answer.header('x-countersign-flags'), 'FI', answer)
+        self.mesh.write_config('policy.yaml', open(f'{self.mesh.config}/policy.yaml').read().replace(
+            'abort: {percentage: {value: 100}, httpStatus: 418}', 'delay: {percentage: {value: 100}, fixedDelay: 500ms}'))
+        wait_for('the delay is in force', lambda: self.curl('http://v1/work').status == 200, 10)
+        started = time.monotonic()
+        self.assertEqual(self.curl('http://v1/work').status, 200)
+        self.assertGreater(time.monotonic() - started, 0.45)
+
+    def test_half_of_the_requests_fail_where_the_policy_says_half(self):
+        self.use('  fault: {abort: {percentage: {value: 50}, httpStatus: 503}}\n', lambda: 503 in self.counts('/work', 20, 'v1'))
+        counts = self.counts('/work', 200, 'v1')
+        self.assertGreater(counts.get(503, 0), 60)
+        self.assertGreater(counts.get('one', 0), 60)
+
+    def test_retries_hide_failures_where_the_policy_asks_for_them(self):
+        self.set_app(self.two, 'status=503')
+        self.assertIn(503, self.counts('/work', 20))
+        self.use('  retries: {attempts: 3, retryOn: "5xx"}\n', lambda: self.counts('/work', 20) == {'one': 20}, 'web')
+        self.assertEqual(self.counts('/work', 50), {'one': 50})
+
+    def test_a_connect_failure_is_retried_elsewhere_by_itself(self):
+        # The application of `two` ends; its sidecar and the endpoint stay.
+        victim = next(p for p in self.mesh.processes if p.name == 'two-app')
+        victim.stop()
+        try:
+            counts = self.counts('/work', 40)
+            self.assertEqual(counts, {'one': 40})
+        finally:
+            fresh = self.two.spawn('app', victim.popen.args[victim.popen.args.index('/usr/bin/python3'):])
+            wait_for('it is back', lambda: fresh.output().count('ready') == 2)
+        wait_for('it is used again', lambda: 'two' in self.counts('/work', 20), 15)
+
+    def test_a_host_that_answers_5xx_is_ejected_and_comes_back(self):
+        self.use("""\
+  outlierDetection: {consecutive5xxErrors: 3, interval: 1s, baseEjectionTime: 3s, maxEjectionPercent: 50, successRate: false}
+""", lambda: len(self.counts('/work', 20)) == 2, 'web')
+        time.sleep(1)
+        self.set_app(self.two, 'status=500')
+        self.counts('/work', 30)
+        self.assertEqual(self.counts('/work', 30), {'one': 30}, 'it still gets requests')
+        self.set_app(self.two)
+        wait_for('it is used again', lambda: 'two' in self.counts('/work', 20), 20, 0.5)
+
+    def test_a_circuit_breaker_answers_503_uo_at_once(self):
+        self.use('  connectionPool: {http: {http2MaxRequests: 2}}\n', lambda: 503 in self.together(8))
+        started = time.monotonic()
+        statuses = self.together(8)
+        self.assertLess(time.monotonic() - started, 4)
+        self.assertLessEqual(statuses.count(200), 4)
+        self.assertGreaterEqual(statuses.count(503), 4)
+        wait_for('the overflow is counted', lambda: self.flagged('UO') >= 4, 3)
+        self.assertEqual(self.curl('http://v1/').status, 200)
+
+    def together(self, number):
+        """Statuses of so many requests at once, each of which takes half a second."""
+        script = f'for i in $(seq {number}); do curl -sS -o /dev/null -w "%{{http_code}}\n" http://v1/delay/500 & done; wait'
+        return [int(line) for line in self.client.run(['sh', '-c', script], timeout=30).stdout.split()]
+
+    def test_requests_with_the_same_key_go_to_the_same_host(self):
+        self.use('  loadBalancer: {consistentHash: {httpHeaderName: x-user}}\n', lambda: len(self.users(1, 8)) == 1, 'web')
+        answers = {user: self.users(user, 5) for user in range(12)}
+        self.assertTrue(all(len(hosts) == 1 for hosts in answers.values()), answers)
+        self.assertEqual(set.union(*answers.values()), {'one', 'two'})
+
+    def users(self, user, requests):
+        return {self.body('/work', '-H', f'X-User: {user}') for _ in range(requests)}
+
+    def test_health_checks_take_a_host_out_before_a_request_fails(self):
+        self.use("""\
+  healthChecks: [{interval: 1s, timeout: 500ms, unhealthyThreshold: 1, healthyThreshold: 1, http: {path: /work}}]
+""", lambda: len(self.counts('/work', 20)) == 2, 'web')
+        self.set_app(self.two, 'status=503')
+        wait_for('it gets no requests', lambda: self.counts('/work', 20) == {'one': 20}, 15, 0.5)
+        self.set_app(self.two)
+        wait_for('it is used again', lambda: 'two' in self.counts('/work', 20), 15, 0.5)
+
+    def test_a_policy_that_is_wrong_changes_nothing_and_says_why(self):
+        self.addCleanup(self.mesh.remove_config, 'wrong.yaml')
+        before = len(self.mesh.control.output())
+        self.mesh.write_config('wrong.yaml', """\
+apiVersion: countersign.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {name: wrong, namespace: demo}
+spec:
+  targetRef: {kind: Service, name: v1}
+  timeot: 1s
+""")
+        wait_for('the control plane says so', lambda: 'timeot' in self.mesh.control.output()[before:], 10)
+        self.assertEqual(self.curl('http://v1/').status, 200)
+
+
 if __name__ == '__main__':
     netns_test.main()

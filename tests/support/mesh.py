@@ -337,7 +337,8 @@ class Mesh:
         if os.path.exists(path):
             os.unlink(path)
 
-    def write_mesh(self, mtls='PERMISSIVE', outbound='ALLOW_ANY'):
+    def write_mesh(self, mtls='PERMISSIVE', outbound='ALLOW_ANY', more=''):
+        """`more` is YAML of spec, indented by two."""
         self.write_config('mesh.yaml', f"""\
 apiVersion: countersign.dev/v1alpha1
 kind: Mesh
@@ -352,7 +353,7 @@ spec:
   certificates:
     ttl: {self.certificate_ttl}
     maxTtl: 24h
-""")
+{more}""")
 
     def write_hosts(self):
         """Service names in /etc/hosts, for every program inside."""
