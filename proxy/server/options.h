@@ -3,6 +3,7 @@
 #define COUNTERSIGN_PROXY_SERVER_OPTIONS_H_
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -31,7 +32,13 @@ struct Options {
   std::vector<Forward> forwards;
 
   access_log::AccessLogOptions access_log;  // with an empty path: none
+  std::string otlp_endpoint;                // host:port of a collector; empty: none
+  std::string otlp_service_name;            // empty: WORKLOAD.NAMESPACE
   uint32_t concurrency = 1;
+  // Of one worker each: see WorkerOptions.
+  uint32_t max_connections = 65'536;
+  uint32_t max_requests = 65'536;
+  size_t max_buffered_bytes = size_t{256} << 20;
   std::chrono::milliseconds drain_time{45'000};
   std::chrono::milliseconds hold_time{10'000};
 

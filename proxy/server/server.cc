@@ -10,16 +10,13 @@
 #include <ctime>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "proxy/admin/pages.h"
 #include "proxy/identity/bootstrap.h"
 #include "proxy/identity/grpc_control_dialer.h"
-#include "proxy/server/connection_table.h"
 #include "proxy/server/process_stats.h"
 #include "proxy/stats/families.h"
 #include "proxy/tls/handshake_rehearsal.h"
+#include "proxy/trace/otlp_exporter.h"
 
 namespace countersign::server {
 namespace {
@@ -31,8 +28,6 @@ constexpr std::chrono::milliseconds kHousekeeping{5'000};
 // not worth cleaning up after it more often than this.
 constexpr std::chrono::milliseconds kSetUpTime{700};
 constexpr std::chrono::milliseconds kTextDropInterval{60'000};
-constexpr size_t kDefaultConnectionLimit = 1000;
-constexpr size_t kMaxConnectionLimit = 100'000;
 
 double UniformRandom() {
   uint64_t bits = 0;
@@ -121,18 +116,30 @@ absl::Status Server::Start() {
     }
     access_log_ = *std::move(log);
   }
+  if (!options_.otlp_endpoint.empty()) {
+    trace::OtlpExporterOptions otlp;
+    otlp.endpoint = options_.otlp_endpoint;
+    otlp.service_name = options_.otlp_service_name;
+    otlp.service_namespace = options_.workload_namespace;
+    if (otlp.service_name.empty()) {
+      otlp.service_name = options_.workload.empty()
+                              ? "countersign-proxy"
+                              : absl::StrCat(options_.workload, ".", options_.workload_namespace);
+    }
+    spans_ = std::make_unique<trace::OtlpExporter>(std::move(otlp), stats_);
+  }
   stats_.Get(stats::kBuildInfo, {kVersion, options_.workload, options_.workload_namespace}).Set(1);
   stats_.Get(stats::kProcessStart, {}).Set(static_cast<uint64_t>(std::time(nullptr)));
 
   admin_ = std::make_unique<admin::HttpServer>(
       dispatcher_, admin::HttpServerOptions{.loopback_only = true},
       [this](const admin::Request& request, admin::HttpServer::Done done) {
-        HandleAdmin(request, std::move(done));
+        pages_->Handle(request, std::move(done));
       });
   public_ = std::make_unique<admin::HttpServer>(
       dispatcher_, admin::HttpServerOptions{},
       [this](const admin::Request& request, admin::HttpServer::Done done) {
-        HandlePublic(request, std::move(done));
+        pages_->HandlePublic(request, std::move(done));
       });
   std::vector<net::Address> own_ports = options_.admin_listen;
   Append(options_.metrics_listen, &own_ports);
@@ -169,6 +176,16 @@ absl::Status Server::Start() {
   }
   xds_ = std::make_unique<xds::XdsClient>(std::move(xds_options), *dialer_, dispatcher_, stats_);
 
+  pages_ = std::make_unique<AdminPages>(AdminPagesParams{.options = options_,
+                                                         .dispatcher = dispatcher_,
+                                                         .stats = stats_,
+                                                         .secrets = secrets_,
+                                                         .config = config_mirror_,
+                                                         .identity = *identity_,
+                                                         .xds = *xds_,
+                                                         .workers = workers_,
+                                                         .start_drain = [this] { StartDrain(); }});
+
   WorkerOptions worker_options;
   worker_options.outbound_listen = options_.outbound_listen;
   worker_options.inbound_listen = options_.inbound_listen;
@@ -176,7 +193,11 @@ absl::Status Server::Start() {
   worker_options.forwards = options_.forwards;
   worker_options.admin_listen = own_ports;
   worker_options.hold_timeout = options_.hold_time;
+  worker_options.max_connections = options_.max_connections;
+  worker_options.max_requests = options_.max_requests;
+  worker_options.max_buffered_bytes = options_.max_buffered_bytes;
   worker_options.access_log = access_log_.get();
+  worker_options.span_sink = spans_.get();
   worker_options.workload = options_.workload;
   worker_options.workload_namespace = options_.workload_namespace;
   xds_->AddSink(&config_mirror_);
@@ -215,14 +236,14 @@ void Server::OnSignal(int signal) {
     ReopenAccessLog();
     return;
   }
-  if (draining_) {
+  if (stopping_) {
     spdlog::warn("a second signal ({}): stopping at once", strsignal(signal));
     dispatcher_.Stop();
     return;
   }
   spdlog::info("{}: draining for at most {} s; readiness fails from now on", strsignal(signal),
                options_.drain_time.count() / 1000);
-  StartDrain();
+  StartStop();
 }
 
 void Server::ReopenAccessLog() {
@@ -237,7 +258,18 @@ void Server::ReopenAccessLog() {
 }
 
 void Server::StartDrain() {
+  if (draining_) return;
   draining_ = true;
+  pages_->SetDraining();
+  spdlog::info("inbound drains, by the admin page; readiness fails from now on");
+  for (const std::unique_ptr<Worker>& worker : workers_) {
+    worker->StartDrain([] {});
+  }
+}
+
+void Server::StartStop() {
+  stopping_ = draining_ = true;
+  pages_->SetDraining();
   drain_deadline_ = dispatcher_.now() + options_.drain_time;
   drain_timer_.Arm(options_.drain_time);
   workers_to_drain_ = workers_.size();
@@ -256,16 +288,19 @@ void Server::OnInboundDrained() {
 
 // Outbound works to the last: the application may be writing its farewell.
 void Server::PollDrained() {
-  CollectConnections(1, [this](std::vector<ConnectionInfo> left) {
-    if (left.empty()) {
-      spdlog::info("drained");
-      dispatcher_.Stop();
-      return;
-    }
-    const auto remaining =
-        std::chrono::duration_cast<std::chrono::milliseconds>(drain_deadline_ - dispatcher_.now());
-    drain_timer_.Arm(std::clamp(remaining, std::chrono::milliseconds(0), kDrainPoll));
-  });
+  GatherFromWorkers<ConnectionInfo>(
+      dispatcher_, workers_,
+      [](Worker& worker, auto answer) { worker.CollectConnections(1, std::move(answer)); },
+      [this](std::vector<ConnectionInfo> left) {
+        if (left.empty()) {
+          spdlog::info("drained");
+          dispatcher_.Stop();
+          return;
+        }
+        const auto remaining = std::chrono::duration_cast<std::chrono::milliseconds>(
+            drain_deadline_ - dispatcher_.now());
+        drain_timer_.Arm(std::clamp(remaining, std::chrono::milliseconds(0), kDrainPoll));
+      });
 }
 
 void Server::OnDrainTimer() {
@@ -301,158 +336,6 @@ void Server::OnSetUpOver() {
 void Server::OnHousekeeping() {
   TrimHeap();
   housekeeping_timer_.Arm(kHousekeeping);
-}
-
-std::vector<std::string> Server::NotReadyReasons() const {
-  std::vector<std::string> reasons;
-  if (draining_) {
-    reasons.push_back("draining: the proxy has been told to stop");
-  }
-  const std::string identity = identity_->NotReadyReason();
-  if (!identity.empty()) {
-    reasons.push_back(absl::StrCat("identity: ", identity));
-  }
-  if (config_mirror_.config() == nullptr) {
-    reasons.push_back(absl::StrCat("configuration: none has come from the control plane yet",
-                                   xds_->last_error().empty() ? "" : ": ", xds_->last_error()));
-  }
-  return reasons;
-}
-
-void Server::HandlePublic(const admin::Request& request, admin::HttpServer::Done done) {
-  if (request.method == "POST") {
-    done(admin::Response::Text(405, "Only GET is understood here.\n"));
-  } else if (request.path == "/metrics") {
-    done(MetricsPage());
-  } else if (request.path == "/healthz/ready") {
-    done(ReadyPage());
-  } else {
-    done(admin::Response::Text(404, "Here are /metrics and /healthz/ready.\n"));
-  }
-}
-
-void Server::HandleAdmin(const admin::Request& request, admin::HttpServer::Done done) {
-  if (request.path == "/logging") {
-    done(LoggingPage(request));
-  } else if (request.method == "POST") {
-    done(admin::Response::Text(405, "Only /logging takes POST.\n"));
-  } else if (request.path == "/ready" || request.path == "/healthz/ready") {
-    done(ReadyPage());
-  } else if (request.path == "/metrics") {
-    done(MetricsPage());
-  } else if (request.path == "/certs") {
-    done(admin::Response::Json(admin::RenderCerts(secrets_.Current().get(), identity_->renew_at(),
-                                                  dispatcher_.clock().Wall())));
-  } else if (request.path == "/config_dump") {
-    done(ConfigDumpPage());
-  } else if (request.path == "/connections") {
-    ConnectionsPage(request, std::move(done));
-  } else if (request.path == "/") {
-    done(admin::Response::Text(
-        200,
-        "/ready        200 when identity and configuration are there, otherwise 503 and why not\n"
-        "/metrics      Prometheus text format\n"
-        "/config_dump  the configuration in force (JSON)\n"
-        "/certs        our certificate and the trust bundles (JSON)\n"
-        "/connections  what is open (JSON; ?format=text for a table; ?limit=N)\n"
-        "/logging      the log level; POST /logging?level=debug changes it\n"));
-  } else {
-    done(admin::Response::Text(404, "No such page; / lists them.\n"));
-  }
-}
-
-admin::Response Server::ReadyPage() const {
-  const std::vector<std::string> reasons = NotReadyReasons();
-  if (reasons.empty()) {
-    return admin::Response::Text(200, "ready\n");
-  }
-  return admin::Response::Text(503, absl::StrCat(absl::StrJoin(reasons, "\n"), "\n"));
-}
-
-admin::Response Server::MetricsPage() {
-  identity_->UpdateGauges();
-  stats_.Get(stats::kReady, {}).Set(NotReadyReasons().empty() ? 1 : 0);
-  stats_.Get(stats::kProcessResident, {}).Set(ResidentBytes());
-  stats_.Get(stats::kProcessOpenFds, {}).Set(OpenFileDescriptors());
-  return {.content_type = "text/plain; version=0.0.4; charset=utf-8", .body = stats_.Serialize()};
-}
-
-admin::Response Server::ConfigDumpPage() const {
-  admin::ConfigDump dump;
-  dump.flags = options_.flags;
-  dump.config = config_mirror_.config();
-  dump.destinations = config_mirror_.destinations();
-  dump.xds_connected = xds_->connected();
-  dump.xds_error = xds_->last_error();
-  std::vector<std::string> names = {"inbound", "outbound"};
-  for (const net::Address& address : xds_->resources().Destinations()) {
-    names.push_back(xds::DestinationName(address));
-  }
-  for (const std::string& name : names) {
-    const std::string version = xds_->resources().VersionOf(xds::ResourceType::kListener, name);
-    if (!version.empty()) {
-      dump.versions[name] = version;
-    }
-  }
-  return admin::Response::Json(admin::RenderConfigDump(dump));
-}
-
-admin::Response Server::LoggingPage(const admin::Request& request) const {
-  constexpr absl::string_view kLevels[] = {"trace", "debug", "info", "warning", "error", "off"};
-  if (request.method == "POST") {
-    auto it = request.query.find("level");
-    if (it == request.query.end() ||
-        std::find(std::begin(kLevels), std::end(kLevels), it->second) == std::end(kLevels)) {
-      return admin::Response::Text(
-          400, absl::StrCat("level must be one of ", absl::StrJoin(kLevels, ", "), "\n"));
-    }
-    spdlog::set_level(spdlog::level::from_str(it->second));
-    spdlog::warn("the log level is {} now, by the admin page", it->second);
-  }
-  const spdlog::string_view_t level = spdlog::level::to_string_view(spdlog::get_level());
-  return admin::Response::Text(
-      200, absl::StrCat("level: ", absl::string_view(level.data(), level.size()), "\n"));
-}
-
-void Server::CollectConnections(size_t limit,
-                                std::function<void(std::vector<ConnectionInfo>)> done) {
-  struct Gathering {
-    size_t left;
-    std::vector<ConnectionInfo> connections;
-    std::function<void(std::vector<ConnectionInfo>)> done;
-  };
-  auto gathering = std::make_shared<Gathering>();
-  gathering->left = workers_.size();
-  gathering->done = std::move(done);
-  for (const std::unique_ptr<Worker>& worker : workers_) {
-    worker->CollectConnections(limit, [this, gathering](std::vector<ConnectionInfo> part) {
-      dispatcher_.Post([gathering, part = std::move(part)]() mutable {
-        std::move(part.begin(), part.end(), std::back_inserter(gathering->connections));
-        if (--gathering->left == 0) {
-          gathering->done(std::move(gathering->connections));
-        }
-      });
-    });
-  }
-}
-
-void Server::ConnectionsPage(const admin::Request& request, admin::HttpServer::Done done) {
-  size_t limit = kDefaultConnectionLimit;
-  if (auto it = request.query.find("limit"); it != request.query.end()) {
-    if (!absl::SimpleAtoi(it->second, &limit) || limit > kMaxConnectionLimit) {
-      done(admin::Response::Text(
-          400, absl::StrCat("limit must be a number up to ", kMaxConnectionLimit, "\n")));
-      return;
-    }
-  }
-  auto format = request.query.find("format");
-  const bool text = format != request.query.end() && format->second == "text";
-  CollectConnections(
-      limit, [this, text, done = std::move(done)](std::vector<ConnectionInfo> connections) {
-        const absl::Time now = dispatcher_.clock().Wall();
-        done(text ? admin::Response::Text(200, RenderConnectionsText(connections, now))
-                  : admin::Response::Json(RenderConnectionsJson(connections, now)));
-      });
 }
 
 }  // namespace countersign::server

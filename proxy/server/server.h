@@ -14,9 +14,12 @@
 #include "proxy/identity/control_stream.h"
 #include "proxy/identity/identity_client.h"
 #include "proxy/identity/secret_store.h"
+#include "proxy/server/admin_pages.h"
+#include "proxy/server/gather.h"
 #include "proxy/server/options.h"
 #include "proxy/server/worker.h"
 #include "proxy/stats/registry.h"
+#include "proxy/trace/span.h"
 #include "proxy/xds/xds_client.h"
 
 namespace countersign::server {
@@ -42,7 +45,10 @@ class Server final : private identity::SecretSink {
 
   void OnSignal(int signal);
   void ReopenAccessLog();
+  // Readiness fails, inbound is drained; the process goes on.
   void StartDrain();
+  // Drains, and ends.
+  void StartStop();
   void OnInboundDrained();
   // Ends the drain once no connection is left in either direction.
   void PollDrained();
@@ -51,32 +57,24 @@ class Server final : private identity::SecretSink {
   void OnHousekeeping();
   void OnSetUpOver();
 
-  std::vector<std::string> NotReadyReasons() const;
-  void HandleAdmin(const admin::Request& request, admin::HttpServer::Done done);
-  void HandlePublic(const admin::Request& request, admin::HttpServer::Done done);
-  admin::Response ReadyPage() const;
-  admin::Response MetricsPage();
-  admin::Response ConfigDumpPage() const;
-  admin::Response LoggingPage(const admin::Request& request) const;
-  void ConnectionsPage(const admin::Request& request, admin::HttpServer::Done done);
-  // All workers' connections, at most `limit` of each; `done` runs on the main thread.
-  void CollectConnections(size_t limit, std::function<void(std::vector<ConnectionInfo>)> done);
-
   const Options options_;
   event::Dispatcher dispatcher_;
   stats::Registry stats_;
   std::unique_ptr<access_log::AccessLog> access_log_;  // null: none is kept
+  std::unique_ptr<trace::SpanSink> spans_;             // null: nobody collects
   identity::SecretStore secrets_;
   admin::ConfigMirror config_mirror_;
   std::unique_ptr<Signals> signals_;
   std::unique_ptr<identity::ControlDialer> dialer_;
   std::unique_ptr<identity::IdentityClient> identity_;
   std::unique_ptr<xds::XdsClient> xds_;
-  std::vector<std::unique_ptr<Worker>> workers_;
+  Workers workers_;
+  std::unique_ptr<AdminPages> pages_;
   std::unique_ptr<admin::HttpServer> admin_;
   std::unique_ptr<admin::HttpServer> public_;
 
   bool draining_ = false;
+  bool stopping_ = false;  // a signal has come: once drained, the process ends
   bool polling_drain_ = false;
   size_t workers_to_drain_ = 0;
   event::Instant drain_deadline_;

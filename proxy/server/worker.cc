@@ -18,6 +18,7 @@
 #include "proxy/pipeline/inbound.h"
 #include "proxy/pipeline/inbound_tunnel.h"
 #include "proxy/pipeline/outbound.h"
+#include "proxy/server/cluster_collector.h"
 
 namespace countersign::server {
 namespace {
@@ -209,6 +210,14 @@ void Worker::CollectConnections(size_t limit,
     std::vector<ConnectionInfo> connections;
     if (env != nullptr) env->Collect(limit, &connections);
     done(std::move(connections));
+  });
+}
+
+void Worker::CollectClusters(std::function<void(std::vector<admin::ClusterInfo>)> done) {
+  loop_->Post([done = std::move(done)](pipeline::Environment* env) {
+    done(env == nullptr
+             ? std::vector<admin::ClusterInfo>()
+             : server::CollectClusters(env->clusters(), env->dispatcher().now()));
   });
 }
 

@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "api/net/address.h"
 #include "proxy/access_log/access_log.h"
+#include "proxy/admin/cluster_info.h"
 #include "proxy/config/discovery.h"
 #include "proxy/identity/secret_snapshot.h"
 #include "proxy/pipeline/connection_info.h"
@@ -81,6 +82,8 @@ class Worker : public config::ConfigSink, public identity::SecretSink {
 
   // Calls `done` on the worker's thread with at most `limit` connections.
   void CollectConnections(size_t limit, std::function<void(std::vector<ConnectionInfo>)> done);
+  // The same for the clusters that the worker uses.
+  void CollectClusters(std::function<void(std::vector<admin::ClusterInfo>)> done);
 
  private:
   class Loop;

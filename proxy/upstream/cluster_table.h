@@ -48,6 +48,11 @@ class ClusterTable {
   // Null: nobody uses one of that name.
   Cluster* Find(absl::string_view name) const;
   size_t size() const { return clusters_.size(); }
+  // Calls `call(cluster)` for each; for pages.
+  template <typename Call>
+  void ForEach(Call call) const {
+    for (const auto& [name, cluster] : clusters_) call(*cluster);
+  }
 
   // Where this proxy runs, for nearness; before any cluster.
   void SetLocality(config::Locality locality) { shared_.locality = std::move(locality); }
