@@ -20,11 +20,11 @@ Environment::Environment(event::Dispatcher& dispatcher, Settings settings,
     : dispatcher_(dispatcher),
       settings_(std::move(settings)),
       report_(stats, dispatcher.clock(), settings_.workload, settings_.workload_namespace),
-      clusters_(dispatcher),
-      destinations_(discovery, clusters_),
       pool_(dispatcher, verifier_, *this,
             upstream::HbonePool::Options{
-                settings_.max_streams_per_tunnel, std::chrono::minutes(5), {}}) {}
+                settings_.max_streams_per_tunnel, std::chrono::minutes(5), {}}),
+      clusters_(dispatcher, verifier_, pool_, *this),
+      destinations_(discovery, clusters_) {}
 
 Environment::~Environment() {
   // Not through DeferredDelete: what dies later than the pools could not close its streams.
@@ -46,6 +46,7 @@ tls::TlsOptions Environment::ServerTls(absl::string_view alpn) {
 
 void Environment::OnProxyConfig(std::shared_ptr<const config::ProxyConfig> config) {
   config_ = std::move(config);
+  clusters_.SetLocality(config_->locality);
   ForEach([](Session& session) { session.Reevaluate(); });
   ReleaseHeld();
 }
@@ -66,6 +67,9 @@ void Environment::OnSecret(std::shared_ptr<const identity::SecretSnapshot> secre
   pool_.CloseIf([this](const spiffe::PeerSvid& peer) { return Denied(peer); },
                 CloseReason::kDenied);
   pool_.SetContext(client_context_);
+  clusters_.CloseIf([this](const spiffe::PeerSvid& peer) { return Denied(peer); },
+                    CloseReason::kDenied);
+  clusters_.SetContext(client_context_);
   ForEach([](Session& session) { session.Reevaluate(); });
   ReleaseHeld();
 }
@@ -207,6 +211,20 @@ void Environment::OnTunnelOpened(const upstream::TunnelConnection& tunnel) {
   report_.OnHandshake(/*server=*/false);
   report_.OnTunnels(/*outbound=*/true, 1);
   report_.OnPeer(/*outbound=*/true, *tunnel.peer(), /*began=*/true);
+}
+
+void Environment::OnPeerConnected(const spiffe::PeerSvid& peer) {
+  report_.OnHandshake(/*server=*/false);
+  report_.OnPeer(/*outbound=*/true, peer, /*began=*/true);
+}
+
+void Environment::OnPeerDisconnected(const spiffe::PeerSvid& peer) {
+  report_.OnPeer(/*outbound=*/true, peer, /*began=*/false);
+}
+
+void Environment::OnHandshakeFailed(const net::Address& address, absl::string_view label,
+                                    absl::string_view sentence) {
+  report_.OnHandshakeFailed(/*server=*/false, address, label, sentence);
 }
 
 void Environment::OnTunnelEnded(const upstream::TunnelConnection& tunnel,

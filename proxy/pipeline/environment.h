@@ -54,7 +54,7 @@ class Held {
 };
 
 // One a worker, on its thread.
-class Environment final : private upstream::HbonePool::Observer {
+class Environment final : private upstream::HbonePool::Observer, private upstream::PoolObserver {
  public:
   Environment(event::Dispatcher& dispatcher, Settings settings, config::Discovery& discovery,
               stats::Registry& stats);
@@ -104,6 +104,10 @@ class Environment final : private upstream::HbonePool::Observer {
   void OnTunnelEnded(const upstream::TunnelConnection& tunnel, const net::Address& address,
                      const spiffe::SpiffeId& expected, buffer::CloseReason reason,
                      const std::string& explanation) override;
+  void OnPeerConnected(const spiffe::PeerSvid& peer) override;
+  void OnPeerDisconnected(const spiffe::PeerSvid& peer) override;
+  void OnHandshakeFailed(const net::Address& address, absl::string_view label,
+                         absl::string_view sentence) override;
   void ForEach(const std::function<void(Session&)>& call);
   void Unlink(Session& session);
   void ReleaseHeld();
@@ -119,9 +123,9 @@ class Environment final : private upstream::HbonePool::Observer {
   std::shared_ptr<const identity::SecretSnapshot> secret_;
   std::shared_ptr<const tls::TlsContext> client_context_;
   std::shared_ptr<const tls::TlsContext> server_context_;
+  upstream::HbonePool pool_;
   upstream::ClusterTable clusters_;
   upstream::DestinationTable destinations_;
-  upstream::HbonePool pool_;
   std::vector<Held*> held_;
   Session* sessions_ = nullptr;
   uint32_t session_count_ = 0;  // with tunnels

@@ -22,7 +22,7 @@ bool SamePlace(const config::Endpoint& a, const config::Endpoint& b) {
 }  // namespace
 
 Cluster::Cluster(ClusterShared& shared, std::shared_ptr<const config::Cluster> config)
-    : shared_(shared), config_(std::move(config)) {
+    : shared_(shared), config_(std::move(config)), breakers_(config_->breakers) {
   SetHosts();
 }
 
@@ -32,6 +32,7 @@ void Cluster::Update(std::shared_ptr<const config::Cluster> config) {
   if (config == config_) return;
   const bool same = *config == *config_;
   config_ = std::move(config);
+  breakers_.SetLimits(config_->breakers);
   levels_.reset();  // it borrows the configuration
   if (!same) SetHosts();
 }
@@ -66,9 +67,23 @@ void Cluster::SetHosts() {
 }
 
 void Cluster::Retire(std::unique_ptr<Host> host) {
-  if (host->holds == 0) return;
   host->removed = true;
-  (void)host.release();  // whoever holds it last deletes it: Release
+  if (host->holds > 0) {
+    (void)host.release();  // whoever holds it last deletes it: Release
+    return;
+  }
+  ShutPools(*host);
+  shared_.dispatcher.DeferredDelete(std::move(host));
+}
+
+void Cluster::ShutPools(Host& host) {
+  for (const auto* pool : {&host.http1_pool, &host.http2_pool}) {
+    if (*pool != nullptr) static_cast<HttpPool&>(**pool).Shutdown();
+  }
+}
+
+void Cluster::Shutdown() {
+  for (const auto& host : hosts_) ShutPools(*host);
 }
 
 Host* Cluster::ChooseHost(const LoadBalancerContext& context) {
@@ -80,6 +95,50 @@ void Cluster::OnConnectFailed(Host& host) {
   host.failed_until = shared_.dispatcher.now() + kFailedFor;
 }
 
+void Cluster::NewStream(Host& host, HttpStreamRequest& request) {
+  const config::Endpoint& endpoint = host.endpoint;
+  const bool mesh = endpoint.transport == config::EndpointTransport::kTls ||
+                    (endpoint.transport == config::EndpointTransport::kHbone && endpoint.mesh_http);
+  const bool http2 = mesh || config_->protocol == config::AppProtocol::kHttp2 ||
+                     (config_->protocol == config::AppProtocol::kAuto &&
+                      request.downstream_protocol() == http::Protocol::kHttp2);
+  std::unique_ptr<event::Deferred>& pool = http2 ? host.http2_pool : host.http1_pool;
+  if (pool == nullptr) {
+    pool = std::make_unique<HttpPool>(shared_, static_cast<HttpPool::Owner&>(*this), host,
+                                      http2 ? http::Protocol::kHttp2 : http::Protocol::kHttp11);
+  }
+  static_cast<HttpPool&>(*pool).NewStream(request);
+}
+
+void Cluster::OnLoad(Host& host, int change) {
+  if (change > 0) {
+    BeginConnection(host);
+  } else {
+    EndConnection(&host);
+  }
+}
+
+void Cluster::OnConnectionOpened(Host&) {}
+
+void Cluster::OnConnectionEnded(Host& host, bool opened, buffer::CloseReason, const std::string&) {
+  if (!opened) OnConnectFailed(host);
+}
+
+void Cluster::OnOverflow(CircuitBreakers::Kind) {}
+
+void Cluster::OnOutcome(Host& host, const Outcome& outcome) {
+  (void)host;
+  (void)outcome;
+}
+
+bool Cluster::BeginRetry() {
+  if (breakers_.TryAdd(CircuitBreakers::Kind::kRetries)) return true;
+  OnOverflow(CircuitBreakers::Kind::kRetries);
+  return false;
+}
+
+void Cluster::EndRetry() { breakers_.Remove(CircuitBreakers::Kind::kRetries); }
+
 void Cluster::Hold(Host& host) {
   if (host.holds++ == 0) Ref(host.cluster);
 }
@@ -87,7 +146,11 @@ void Cluster::Hold(Host& host) {
 void Cluster::Release(Host* host) {
   if (host == nullptr || --host->holds > 0) return;
   Cluster* cluster = host->cluster;
-  if (host->removed) delete host;
+  if (host->removed) {
+    // Perhaps in a callback of one of its own connections.
+    ShutPools(*host);
+    cluster->shared_.dispatcher.DeferredDelete(std::unique_ptr<event::Deferred>(host));
+  }
   Unref(cluster);
 }
 
@@ -103,7 +166,7 @@ void Cluster::EndConnection(Host* host) {
 }
 
 void Cluster::Unref(Cluster* cluster) {
-  if (cluster != nullptr && --cluster->refs_ == 0) cluster->shared_.table.Drop(*cluster);
+  if (cluster != nullptr && --cluster->refs_ == 0) cluster->shared_.table->Drop(*cluster);
 }
 
 }  // namespace countersign::upstream

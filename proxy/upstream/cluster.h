@@ -11,20 +11,21 @@
 #include "absl/types/span.h"
 #include "proxy/config/cluster.h"
 #include "proxy/event/dispatcher.h"
+#include "proxy/upstream/circuit_breakers.h"
 #include "proxy/upstream/host.h"
 #include "proxy/upstream/http_stream_request.h"
 #include "proxy/upstream/lb/host_levels.h"
 #include "proxy/upstream/lb/load_balancer.h"
+#include "proxy/upstream/pool/http_pool.h"
+#include "proxy/upstream/pool/pool_shared.h"
 
 namespace countersign::upstream {
 
 class ClusterTable;
 
 // What the clusters of one worker have in common; the table's.
-struct ClusterShared {
-  ClusterTable& table;
-  event::Dispatcher& dispatcher;
-  Random random;
+struct ClusterShared : PoolShared {
+  ClusterTable* table;
   config::Locality locality;  // of this proxy
 };
 
@@ -38,22 +39,25 @@ struct Outcome {
 
 // One a worker and name, shared by the destinations and routes that lead to it; ClusterTable owns
 // it, ClusterRef and held hosts keep it alive. On its worker's thread.
-class Cluster final : public event::Deferred {
+class Cluster final : public event::Deferred, private HttpPool::Owner {
  public:
   ~Cluster() override;
-  const config::Cluster& config() const { return *config_; }
+  const config::Cluster& config() const override { return *config_; }
   absl::Span<const std::unique_ptr<Host>> hosts() const { return hosts_; }
 
   // Null: there is none, or none that may be used. The caller holds it at once, if it keeps it.
   Host* ChooseHost(const LoadBalancerContext& context);
   // A stream to `host`, which stays valid (counted) until the stream's end. Counts against the
-  // circuit breakers.
+  // circuit breakers. HTTP/2 where the mesh or the endpoint speaks it; where nobody said what the
+  // endpoint speaks, what the downstream speaks.
   void NewStream(Host& host, HttpStreamRequest& request);
   void OnOutcome(Host& host, const Outcome& outcome);
 
   // The retry breaker and budget. True must be followed by EndRetry once that try is over.
   bool BeginRetry();
   void EndRetry();
+
+  const CircuitBreakers& circuit_breakers() const { return breakers_; }
 
   // A held host, and its cluster, stay valid. Null is ignored by Release.
   static void Hold(Host& host);
@@ -74,14 +78,26 @@ class Cluster final : public event::Deferred {
   }
   static void Unref(Cluster* cluster);
 
+  // HttpPool::Owner
+  void OnLoad(Host& host, int change) override;
+  void OnConnectionOpened(Host& host) override;
+  void OnConnectionEnded(Host& host, bool opened, buffer::CloseReason reason,
+                         const std::string& explanation) override;
+  void OnOverflow(CircuitBreakers::Kind breaker) override;
+  CircuitBreakers& breakers() override { return breakers_; }
+
   void Update(std::shared_ptr<const config::Cluster> config);
   void SetHosts();
   void Retire(std::unique_ptr<Host> host);
+  static void ShutPools(Host& host);
+  // Nobody has a share in it any more.
+  void Shutdown();
 
   ClusterShared& shared_;
   std::shared_ptr<const config::Cluster> config_;
   uint32_t refs_ = 0;
   std::vector<std::unique_ptr<Host>> hosts_;
+  CircuitBreakers breakers_;
   std::optional<HostLevels> levels_;  // none: to be made anew at the next choice
 };
 

@@ -5,10 +5,47 @@
 
 namespace countersign::upstream {
 
-ClusterTable::ClusterTable(event::Dispatcher& dispatcher)
-    : shared_{*this, dispatcher, Random(std::random_device{}()), {}} {}
+ClusterTable::ClusterTable(event::Dispatcher& dispatcher, tls::PeerVerifier& verifier,
+                           HbonePool& tunnels, PoolObserver& observer)
+    : shared_{{dispatcher,
+               verifier,
+               tunnels,
+               observer,
+               Random(std::random_device{}()),
+               {},
+               {},
+               {},
+               &lingering_},
+              this,
+              {}},
+      lingering_(dispatcher) {}
 
 ClusterTable::~ClusterTable() = default;
+
+void ClusterTable::SetLocality(const config::Locality& locality) {
+  if (locality == shared_.locality) return;
+  shared_.locality = locality;
+  for (const auto& [name, cluster] : clusters_) cluster->levels_.reset();
+}
+
+void ClusterTable::SetContext(std::shared_ptr<const tls::TlsContext> context) {
+  shared_.context = std::move(context);
+  shared_.connections.ForEach([](ClientConnection& connection) {
+    if (connection.mesh()) connection.Retire();
+  });
+}
+
+int ClusterTable::CloseIf(const std::function<bool(const spiffe::PeerSvid&)>& denied,
+                          buffer::CloseReason reason) {
+  int closed = 0;
+  shared_.connections.ForEach([&](ClientConnection& connection) {
+    const auto& peer = connection.info().peer;
+    if (peer == nullptr || !denied(*peer)) return;
+    connection.Abort(reason);
+    ++closed;
+  });
+  return closed;
+}
 
 ClusterRef ClusterTable::Acquire(std::shared_ptr<const config::Cluster> config) {
   const auto it = clusters_.find(config->name);
@@ -29,6 +66,7 @@ Cluster* ClusterTable::Find(absl::string_view name) const {
 
 void ClusterTable::Drop(Cluster& cluster) {
   const auto it = clusters_.find(cluster.config().name);
+  cluster.Shutdown();
   // Perhaps in one of its own callbacks.
   shared_.dispatcher.DeferredDelete(std::move(it->second));
   clusters_.erase(it);

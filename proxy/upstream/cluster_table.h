@@ -2,6 +2,7 @@
 #ifndef COUNTERSIGN_PROXY_UPSTREAM_CLUSTER_TABLE_H_
 #define COUNTERSIGN_PROXY_UPSTREAM_CLUSTER_TABLE_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -10,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "proxy/config/cluster.h"
 #include "proxy/upstream/cluster.h"
+#include "proxy/upstream/pool/lingering_connections.h"
 
 namespace countersign::upstream {
 
@@ -38,7 +40,9 @@ class ClusterRef {
 // One a worker, on its thread; outlives whoever holds a share.
 class ClusterTable {
  public:
-  explicit ClusterTable(event::Dispatcher& dispatcher);
+  // All of them outlive the table.
+  ClusterTable(event::Dispatcher& dispatcher, tls::PeerVerifier& verifier, HbonePool& tunnels,
+               PoolObserver& observer);
   ClusterTable(const ClusterTable&) = delete;
   ClusterTable& operator=(const ClusterTable&) = delete;
   ~ClusterTable();
@@ -54,14 +58,22 @@ class ClusterTable {
     for (const auto& [name, cluster] : clusters_) call(*cluster);
   }
 
-  // Where this proxy runs, for nearness; before any cluster.
-  void SetLocality(config::Locality locality) { shared_.locality = std::move(locality); }
+  // Null: no certificate yet (requests to mesh endpoints fail). Connections with the old one take
+  // no new requests.
+  void SetContext(std::shared_ptr<const tls::TlsContext> context);
+  // Ends every mesh connection whose peer `denied` says yes to, and returns how many.
+  int CloseIf(const std::function<bool(const spiffe::PeerSvid&)>& denied,
+              buffer::CloseReason reason);
+
+  // Where this proxy runs, for nearness.
+  void SetLocality(const config::Locality& locality);
 
  private:
   friend class Cluster;
   void Drop(Cluster& cluster);
 
   ClusterShared shared_;
+  LingeringConnections lingering_;
   absl::flat_hash_map<std::string, std::unique_ptr<Cluster>> clusters_;
 };
 

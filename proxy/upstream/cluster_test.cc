@@ -6,13 +6,14 @@
 
 #include "gtest/gtest.h"
 #include "proxy/upstream/cluster_table.h"
+#include "proxy/upstream/testing/upstream_fixture.h"
 
 namespace countersign::upstream {
 namespace {
 
 using std::chrono::seconds;
 
-std::shared_ptr<config::Cluster> ClusterOf(const std::vector<std::string>& addresses) {
+std::shared_ptr<config::Cluster> AddressesOf(const std::vector<std::string>& addresses) {
   auto cluster = std::make_shared<config::Cluster>();
   cluster->name = "echo";
   for (const std::string& address : addresses) {
@@ -23,15 +24,11 @@ std::shared_ptr<config::Cluster> ClusterOf(const std::vector<std::string>& addre
   return cluster;
 }
 
-class ClusterTest : public ::testing::Test {
+class ClusterTest : public testing::UpstreamFixture {
  protected:
   ClusterRef With(const std::vector<std::string>& addresses) {
-    return table_.Acquire(ClusterOf(addresses));
+    return table_.Acquire(AddressesOf(addresses));
   }
-
-  event::SimulatedClock clock_{absl::Now()};
-  event::Dispatcher dispatcher_{clock_};
-  ClusterTable table_{dispatcher_};
 };
 
 TEST_F(ClusterTest, FewerConnectionsWin) {
@@ -64,7 +61,9 @@ TEST_F(ClusterTest, LoadSpreadsOverAll) {
   for (Host* host : held) Cluster::EndConnection(host);
 }
 
-TEST_F(ClusterTest, NoHostIsNoAnswer) { EXPECT_EQ(With({})->ChooseHost({}), nullptr); }
+TEST_F(ClusterTest, NoHostIsNoAnswer) {
+  EXPECT_EQ(With(std::vector<std::string>())->ChooseHost({}), nullptr);
+}
 
 TEST_F(ClusterTest, AHostThatStaysKeepsItsStateAndARemovedOneLivesAsLongAsItIsHeld) {
   const ClusterRef cluster = With({"10.0.0.1:80", "10.0.0.2:80"});

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "gtest/gtest.h"
+#include "proxy/upstream/testing/upstream_fixture.h"
 
 namespace countersign::upstream {
 namespace {
@@ -26,7 +27,7 @@ struct CountingWaiter : DestinationTable::Waiter {
 
 net::Address At(const std::string& text) { return *net::Address::Parse(text); }
 
-std::shared_ptr<const Destination> ClusterOf(const std::vector<std::string>& addresses) {
+std::shared_ptr<const Destination> ServiceOf(const std::vector<std::string>& addresses) {
   auto cluster = std::make_shared<config::Cluster>();
   cluster->name = "echo";
   for (const std::string& address : addresses) {
@@ -40,11 +41,10 @@ std::shared_ptr<const Destination> ClusterOf(const std::vector<std::string>& add
   return destination;
 }
 
-class DestinationTableTest : public ::testing::Test {
+class DestinationTableTest : public testing::UpstreamFixture {
  protected:
   CountingDiscovery discovery_;
-  event::Dispatcher dispatcher_{event::Clock::Real()};
-  ClusterTable clusters_{dispatcher_};
+  ClusterTable& clusters_ = UpstreamFixture::table_;
   DestinationTable table_{discovery_, clusters_};
   event::Instant now_{std::chrono::hours(1)};
   const net::Address service_ = At("10.96.0.1:80");
@@ -64,7 +64,7 @@ TEST_F(DestinationTableTest, AnAnswerWakesWhoWaits) {
   table_.Wait(*table_.Find(service_, now_), one);
   table_.Wait(*table_.Find(service_, now_), two);
   two.Cancel();
-  table_.OnDestination(service_, ClusterOf({"10.0.0.1:80"}));
+  table_.OnDestination(service_, ServiceOf({"10.0.0.1:80"}));
   EXPECT_EQ(one.calls, 1);
   EXPECT_EQ(two.calls, 0);
   EXPECT_FALSE(one.waiting());
@@ -72,7 +72,7 @@ TEST_F(DestinationTableTest, AnAnswerWakesWhoWaits) {
 
 TEST_F(DestinationTableTest, ADroppedSubscriptionIsAskedForAgain) {
   table_.Find(service_, now_);
-  table_.OnDestination(service_, ClusterOf({"10.0.0.1:80"}));
+  table_.OnDestination(service_, ServiceOf({"10.0.0.1:80"}));
   table_.OnDestination(service_, nullptr);
   EXPECT_EQ(table_.size(), 0);
   EXPECT_EQ(table_.Find(service_, now_)->destination, nullptr);
@@ -90,8 +90,8 @@ TEST_F(DestinationTableTest, QuestionsWithoutAnswerAreBounded) {
 }
 
 TEST_F(DestinationTableTest, DestinationsShareTheirClusters) {
-  table_.OnDestination(service_, ClusterOf({"10.0.0.1:80"}));
-  table_.OnDestination(At("10.96.0.2:80"), ClusterOf({"10.0.0.1:80", "10.0.0.2:80"}));
+  table_.OnDestination(service_, ServiceOf({"10.0.0.1:80"}));
+  table_.OnDestination(At("10.96.0.2:80"), ServiceOf({"10.0.0.1:80", "10.0.0.2:80"}));
   DestinationTable::Entry& entry = *table_.Find(service_, now_);
   EXPECT_EQ(entry.cluster.get(), table_.Find(At("10.96.0.2:80"), now_)->cluster.get());
   EXPECT_EQ(entry.cluster->hosts().size(), 2);

@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "proxy/config/cluster.h"
-#include "proxy/event/clock.h"
+#include "proxy/event/dispatcher.h"
 #include "proxy/stats/registry.h"
 #include "proxy/stats/request_cells.h"
 
@@ -24,7 +24,7 @@ struct TcpCells {
 
 // Belongs to its cluster, on its worker's thread. It outlives its removal from the configuration as
 // long as somebody holds it (Cluster::Hold), and keeps its cluster alive meanwhile.
-struct Host {
+struct Host final : event::Deferred {
   config::Endpoint endpoint;
   Cluster* cluster = nullptr;
   uint32_t holds = 0;
@@ -39,6 +39,10 @@ struct Host {
   // Peak EWMA: the round trip in microseconds, as it was at `rtt_at`. 0: none measured.
   float rtt = 0;
   event::Instant rtt_at{};
+
+  // Its HTTP connections, each an HttpPool; made at the first request.
+  std::unique_ptr<event::Deferred> http1_pool;
+  std::unique_ptr<event::Deferred> http2_pool;
 
   TcpCells cells;
   std::unique_ptr<stats::RequestCells> request_cells;  // made by whoever counts, at the first

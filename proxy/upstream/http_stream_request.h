@@ -15,6 +15,8 @@ namespace countersign::upstream {
 
 struct Host;
 
+class HttpStreamQueue;
+
 enum class PoolFailure : uint8_t {
   kOverflow,    // a circuit breaker (connections, pending, requests)
   kConnect,     // TCP, tunnel or TLS failed, or timed out; nothing was sent
@@ -27,6 +29,12 @@ struct UpstreamConnectionInfo {
   net::Address remote;
   http::Protocol protocol = http::Protocol::kHttp11;
   std::shared_ptr<const spiffe::PeerSvid> peer;  // null: plaintext
+  // It has carried other requests before. (One that ended under its first byte may have been closed
+  // by its peer as idle: RFC 9112, section 9.3.1.)
+  bool reused = false;
+  // Why it ended, and the same in words; set before its streams hear of it.
+  buffer::CloseReason close_reason = buffer::CloseReason::kNone;
+  std::string close_explanation;
 };
 
 // A member or base of the object that waits, whose destructor takes it out of the queue. Exactly
@@ -39,6 +47,9 @@ class HttpStreamRequest {
   bool waiting() const { return queue_ != nullptr; }
   void Cancel();
 
+  // What the application's own client spoke: where nobody said what the endpoint speaks, it is
+  // called in the same. Asked for once, in NewStream.
+  virtual http::Protocol downstream_protocol() const = 0;
   // The stream's callbacks go here; asked for once, before OnStreamReady.
   virtual http::ClientStream::Handler& stream_handler() = 0;
   // SendHeaders must be called on it before this returns, or Reset.
@@ -52,7 +63,7 @@ class HttpStreamRequest {
 
  private:
   friend class HttpStreamQueue;
-  class HttpStreamQueue* queue_ = nullptr;
+  HttpStreamQueue* queue_ = nullptr;
   HttpStreamRequest* next_ = nullptr;
   HttpStreamRequest* previous_ = nullptr;
 };
@@ -60,7 +71,16 @@ class HttpStreamRequest {
 // Requests in the order in which they came.
 class HttpStreamQueue {
  public:
-  HttpStreamQueue() = default;
+  class Owner {
+   public:
+    // Somebody who waited gave up, and is out of the queue already.
+    virtual void OnRequestCancelled() = 0;
+
+   protected:
+    ~Owner() = default;
+  };
+
+  explicit HttpStreamQueue(Owner& owner) : owner_(owner) {}
   HttpStreamQueue(const HttpStreamQueue&) = delete;
   HttpStreamQueue& operator=(const HttpStreamQueue&) = delete;
   ~HttpStreamQueue();  // whoever is left waits no more, and is not told
@@ -73,6 +93,9 @@ class HttpStreamQueue {
 
  private:
   friend class HttpStreamRequest;
+  void Remove(HttpStreamRequest& request);
+
+  Owner& owner_;
   HttpStreamRequest* head_ = nullptr;
   HttpStreamRequest* tail_ = nullptr;
   uint32_t size_ = 0;
