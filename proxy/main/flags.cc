@@ -12,6 +12,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "api/spiffe/spiffe_id.h"
 
@@ -19,6 +20,8 @@ namespace countersign::main {
 namespace {
 
 constexpr uint32_t kMaxConcurrency = 64;
+constexpr uint64_t kMinBufferedBytes = uint64_t{1} << 20;
+constexpr uint64_t kMaxBufferedBytes = uint64_t{1} << 40;
 
 // False where the kernel runs without IPv6: a wildcard listener must not fail there.
 bool HasIpv6() {
@@ -73,15 +76,41 @@ absl::Status SetDuration(const std::string& value, std::chrono::milliseconds* du
   return absl::OkStatus();
 }
 
-absl::Status SetControl(const std::string& value, Settings& settings) {
+absl::Status SetHostPort(const std::string& value, const char* example, std::string* out) {
   const size_t colon = value.rfind(':');
   uint32_t port = 0;
   if (colon == std::string::npos || colon == 0 ||
       !absl::SimpleAtoi(value.substr(colon + 1), &port) || port == 0 || port > 65535 ||
       value.find_first_of("/ \t") != std::string::npos) {
-    return absl::InvalidArgumentError("write HOST:PORT, such as control.mesh:15012");
+    return absl::InvalidArgumentError(absl::StrCat("write HOST:PORT, such as ", example));
   }
-  settings.server.control = value;
+  *out = value;
+  return absl::OkStatus();
+}
+
+absl::Status SetLimit(const std::string& value, uint32_t* limit) {
+  if (!absl::SimpleAtoi(value, limit) || *limit == 0) {
+    return absl::InvalidArgumentError("write a number from 1 to 4294967295");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SetBytes(const std::string& value, size_t* bytes) {
+  absl::string_view number = value;
+  uint64_t unit = 1;
+  if (absl::ConsumeSuffix(&number, "KiB")) {
+    unit = uint64_t{1} << 10;
+  } else if (absl::ConsumeSuffix(&number, "MiB")) {
+    unit = uint64_t{1} << 20;
+  } else if (absl::ConsumeSuffix(&number, "GiB")) {
+    unit = uint64_t{1} << 30;
+  }
+  uint64_t parsed = 0;
+  if (!absl::SimpleAtoi(number, &parsed) || parsed == 0 || parsed > kMaxBufferedBytes / unit ||
+      parsed * unit < kMinBufferedBytes) {
+    return absl::InvalidArgumentError("write a size from 1MiB to 1024GiB, such as 256MiB");
+  }
+  *bytes = parsed * unit;
   return absl::OkStatus();
 }
 
@@ -152,7 +181,10 @@ const std::vector<Flag>& Flags() {
        .fallback = "",
        .help = "The control plane's gRPC port (15012).",
        .required = true,
-       .set = SetControl},
+       .set =
+           [](const std::string& value, Settings& settings) {
+             return SetHostPort(value, "control.mesh:15012", &settings.server.control);
+           }},
       {.name = "trust-bundle",
        .value = "FILE",
        .fallback = "",
@@ -337,6 +369,53 @@ const std::vector<Flag>& Flags() {
                return absl::InvalidArgumentError("write a share from 0 to 1, such as 0.05");
              }
              return absl::OkStatus();
+           }},
+      {.name = "otlp-endpoint",
+       .value = "HOST:PORT",
+       .fallback = "off",
+       .help =
+           "Where spans go: a collector that takes OTLP over gRPC without TLS (4317), beside the "
+           "pod or on its node; or off. Which requests are traced is decided by whoever calls, "
+           "or by the Mesh's configuration.",
+       .set =
+           [](const std::string& value, Settings& settings) {
+             if (value == "off") {
+               settings.server.otlp_endpoint.clear();
+               return absl::OkStatus();
+             }
+             return SetHostPort(value, "localhost:4317", &settings.server.otlp_endpoint);
+           }},
+      {.name = "otlp-service-name",
+       .value = "NAME",
+       .fallback = "",
+       .help = "service.name of the spans; WORKLOAD.NAMESPACE otherwise.",
+       .set =
+           [](const std::string& value, Settings& settings) {
+             settings.server.otlp_service_name = value;
+             return absl::OkStatus();
+           }},
+      {.name = "max-connections",
+       .value = "N",
+       .fallback = "65536",
+       .help = "Of one worker, both directions together; beyond it the newest is refused.",
+       .set = [](const std::string& value,
+                 Settings& settings) { return SetLimit(value, &settings.server.max_connections); }},
+      {.name = "max-requests",
+       .value = "N",
+       .fallback = "65536",
+       .help = "HTTP requests that one worker has under way at a time; beyond it the newest is "
+               "answered 503 with the flag OM.",
+       .set = [](const std::string& value,
+                 Settings& settings) { return SetLimit(value, &settings.server.max_requests); }},
+      {.name = "max-buffered-bytes",
+       .value = "BYTES",
+       .fallback = "256MiB",
+       .help =
+           "Bytes on their way through one worker; beyond it the newest connections and requests "
+           "are refused, then idle ones closed.",
+       .set =
+           [](const std::string& value, Settings& settings) {
+             return SetBytes(value, &settings.server.max_buffered_bytes);
            }},
       {.name = "allow-core-dumps",
        .value = "BOOL",

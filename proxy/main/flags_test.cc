@@ -88,6 +88,40 @@ TEST_F(FlagsTest, UnusableFlagsAreRefusedWithASentence) {
       HasSubstr("needs a value"));
 }
 
+TEST_F(FlagsTest, TheAccessLogIsDescribedByItsFlagsTogether) {
+  absl::StatusOr<Settings> settings =
+      Parse({"--access-log-fields", "path,status", "--access-log-format", "text",
+             "--access-log-sample=0.25", "--access-log=-"});
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  access_log::Record record;
+  record.http = true;
+  record.path = "/a";
+  record.status = 200;
+  access_log::TimeCache time;
+  std::string line;
+  settings->server.access_log.format.Append(record, time, &line);
+  EXPECT_EQ(line, "path=/a status=200\n");
+  EXPECT_EQ(settings->server.access_log.sample, 0.25);
+  EXPECT_THAT(Error({"--access-log-fields", "path,nonsense"}), HasSubstr("no field nonsense"));
+  EXPECT_THAT(Error({"--access-log-sample", "2"}), HasSubstr("from 0 to 1"));
+  EXPECT_THAT(Error({"--access-log-sample", "nan"}), HasSubstr("from 0 to 1"));
+}
+
+TEST_F(FlagsTest, LimitsAndCollector) {
+  absl::StatusOr<Settings> settings = Parse({"--max-buffered-bytes", "64MiB", "--max-requests",
+                                             "100", "--otlp-endpoint", "localhost:4317"});
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  EXPECT_EQ(settings->server.max_buffered_bytes, size_t{64} << 20);
+  EXPECT_EQ(settings->server.max_requests, 100u);
+  EXPECT_EQ(settings->server.otlp_endpoint, "localhost:4317");
+  EXPECT_EQ(Parse({})->server.max_buffered_bytes, size_t{256} << 20);
+  EXPECT_EQ(Parse({})->server.otlp_endpoint, "");
+  EXPECT_THAT(Error({"--max-buffered-bytes", "1"}), HasSubstr("256MiB"));
+  EXPECT_THAT(Error({"--max-buffered-bytes", "99999999999GiB"}), HasSubstr("256MiB"));
+  EXPECT_THAT(Error({"--max-requests", "0"}), HasSubstr("from 1"));
+  EXPECT_THAT(Error({"--otlp-endpoint", "collector"}), HasSubstr("localhost:4317"));
+}
+
 TEST_F(FlagsTest, HelpNamesEveryFlag) {
   const absl::Status help = Parse({"--help"}).status();
   EXPECT_EQ(help.code(), absl::StatusCode::kCancelled);

@@ -89,6 +89,12 @@ inline constexpr Family kDenyListEpoch{
 
 inline constexpr Family kXdsConnected{
     "countersign_xds_connected", "1 while the configuration stream is open.", Type::kGauge, {}};
+inline constexpr Family kXdsLastAnswer{
+    "countersign_xds_last_answer_timestamp_seconds",
+    "When the control plane last sent configuration, as Unix time; absent until it has. What is in "
+    "force may be as old as this while countersign_xds_connected is 0.",
+    Type::kGauge,
+    {}};
 inline constexpr Family kXdsUpdates{
     "countersign_xds_updates_total",
     "Configuration resources received, by type (listener, cluster, endpoints) and result "
@@ -149,8 +155,26 @@ inline constexpr Family kPeerCertificateNotAfter{
     "connection has it. By reporter (source: we called, destination: we were called).",
     Type::kGauge,
     {"reporter", "peer_principal", "serial"}};
+inline constexpr Family kHttpConnections{
+    "countersign_http_connections_total",
+    "Downstream connections that were served as HTTP, by direction (inbound, outbound) and "
+    "protocol (HTTP/1.1, HTTP/2).",
+    Type::kCounter,
+    {"direction", "protocol"}};
+inline constexpr Family kHttpRequestsActive{"countersign_http_requests_active",
+                                            "Requests that run at present, by direction.",
+                                            Type::kGauge,
+                                            {"direction"}};
+inline constexpr Family kHttpRefused{
+    "countersign_http_refused_total",
+    "What was refused of downstream HTTP, by direction and reason: bad_request, "
+    "headers_too_large, request_line_too_long, path_refused, http2_protocol, "
+    "request_headers_timeout, slow_reader.",
+    Type::kCounter,
+    {"direction", "reason"}};
 inline constexpr Family kOverload{"countersign_overload_total",
-                                  "Connections refused by a limit of this proxy, by limit.",
+                                  "Connections and requests refused, and idle connections closed, "
+                                  "by a limit of this proxy, by limit.",
                                   Type::kCounter,
                                   {"limit"}};
 
@@ -265,6 +289,7 @@ inline constexpr const Family* kFamilies[] = {
     &kTrustBundleEpoch,
     &kDenyListEpoch,
     &kXdsConnected,
+    &kXdsLastAnswer,
     &kXdsUpdates,
     &kXdsStreamFailures,
     &kXdsSubscriptions,
@@ -288,6 +313,9 @@ inline constexpr const Family* kFamilies[] = {
     &kTlsHandshakes,
     &kTlsHandshakeFailures,
     &kPeerCertificateNotAfter,
+    &kHttpConnections,
+    &kHttpRequestsActive,
+    &kHttpRefused,
     &kOverload,
 };
 

@@ -268,6 +268,8 @@ void XdsClient::OpenSession() {
 }
 
 void XdsClient::OnSessionAnswered(Session* session) {
+  stats_.Get(stats::kXdsLastAnswer, {})
+      .Set(static_cast<uint64_t>(absl::ToUnixSeconds(dispatcher_.clock().Wall())));
   if (session != next_.get()) {
     return;
   }
