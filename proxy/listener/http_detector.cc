@@ -45,4 +45,9 @@ Detected DetectHttp(absl::string_view bytes) {
   return version.size() >= kVersion.size() ? Detected::kHttp1 : Detected::kNeedMore;
 }
 
+Detected DetectPreface(absl::string_view bytes) {
+  if (!MayBecome(bytes, kPreface)) return Detected::kHttp1;
+  return bytes.size() >= kPreface.size() ? Detected::kHttp2 : Detected::kNeedMore;
+}
+
 }  // namespace countersign::listener

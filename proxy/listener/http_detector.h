@@ -25,6 +25,9 @@ inline constexpr size_t kMaxDetectedLine = 8 * 1024;
 // that begin with a word (`SET key value` of Redis, `get key` of memcached) are none. Pure, linear.
 Detected DetectHttp(absl::string_view bytes);
 
+// The same where HTTP is spoken for sure: kHttp1 for all that is not the preface of HTTP/2.
+Detected DetectPreface(absl::string_view bytes);
+
 }  // namespace countersign::listener
 
 #endif  // COUNTERSIGN_PROXY_LISTENER_HTTP_DETECTOR_H_

@@ -50,6 +50,13 @@ TEST(HttpDetectorTest, OtherProtocolsOfLinesAreNotHttp) {
   EXPECT_EQ(DetectHttp(std::string(25, 'A')), Detected::kOther);
 }
 
+TEST(HttpDetectorTest, WhereHttpIsSpokenForSureOnlyThePrefaceMatters) {
+  EXPECT_EQ(DetectPreface("P"), Detected::kNeedMore);
+  EXPECT_EQ(DetectPreface("PO"), Detected::kHttp1);
+  EXPECT_EQ(DetectPreface("\x16"), Detected::kHttp1);
+  EXPECT_EQ(DetectPreface("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Detected::kHttp2);
+}
+
 TEST(HttpDetectorTest, AnEndlessTargetIsLeftToTheCodec) {
   const std::string line = "GET /" + std::string(kMaxDetectedLine, 'a');
   EXPECT_EQ(DetectHttp(line), Detected::kHttp1);

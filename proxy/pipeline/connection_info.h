@@ -18,7 +18,9 @@ struct ConnectionInfo {
   std::string peer_serial;  // hex
   int64_t peer_expires_unix = 0;
   std::string security;  // mutual_tls | none
-  std::string state;     // held | connecting | open | draining
+  std::string protocol;  // `tcp`, `HTTP/1.1`, `HTTP/2`
+  uint64_t requests = 0;
+  std::string state;  // held | connecting | open | draining
   uint64_t bytes_in = 0;
   uint64_t bytes_out = 0;
   double age_seconds = 0;

@@ -6,11 +6,17 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "proxy/buffer/block.h"
 
 namespace countersign::pipeline {
 
 using buffer::CloseReason;
+
+namespace {
+
+constexpr std::chrono::milliseconds kShedInterval{100};
+constexpr int kShedAtOnce = 64;
+
+}  // namespace
 
 Session::Session(Environment& env)
     : env_(env), id_(env.NextId()), started_at_(env.dispatcher().now()) {}
@@ -24,7 +30,11 @@ Environment::Environment(event::Dispatcher& dispatcher, Settings settings,
             upstream::HbonePool::Options{
                 settings_.max_streams_per_tunnel, std::chrono::minutes(5), {}}),
       clusters_(dispatcher, verifier_, pool_, *this),
-      destinations_(discovery, clusters_) {}
+      destinations_(discovery, clusters_),
+      application_routes_(clusters_, settings_.connect_timeout),
+      overload_({settings_.max_connections, settings_.max_requests, settings_.max_buffered_bytes}),
+      http_(dispatcher, overload_, stats,
+            filter::HttpSinks{settings_.access_log, settings_.span_sink}) {}
 
 Environment::~Environment() {
   // Not through DeferredDelete: what dies later than the pools could not close its streams.
@@ -36,17 +46,20 @@ Environment::~Environment() {
   }
 }
 
-tls::TlsOptions Environment::ClientTls(absl::string_view alpn, const spiffe::SpiffeId& expected) {
+tls::TlsOptions Environment::ClientTls(const tls::AlpnList& alpn,
+                                       const spiffe::SpiffeId& expected) {
   return {client_context_, alpn, expected, &verifier_, &dispatcher_.clock()};
 }
 
-tls::TlsOptions Environment::ServerTls(absl::string_view alpn) {
+tls::TlsOptions Environment::ServerTls(const tls::AlpnList& alpn) {
   return {server_context_, alpn, {}, &verifier_, &dispatcher_.clock()};
 }
 
 void Environment::OnProxyConfig(std::shared_ptr<const config::ProxyConfig> config) {
   config_ = std::move(config);
   clusters_.SetLocality(config_->locality);
+  ++config_generation_;
+  http_.SetOptions(config_->http);
   ForEach([](Session& session) { session.Reevaluate(); });
   ReleaseHeld();
 }
@@ -74,6 +87,12 @@ void Environment::OnSecret(std::shared_ptr<const identity::SecretSnapshot> secre
   ReleaseHeld();
 }
 
+void Environment::OnDestination(const net::Address& address,
+                                std::shared_ptr<const config::Destination> destination) {
+  destination_routes_.OnChange(address);
+  destinations_.OnDestination(address, std::move(destination));
+}
+
 bool Environment::Denied(const spiffe::PeerSvid& peer) const {
   return secret_ != nullptr && secret_->deny_list->Denies(peer.id, peer.issuer, peer.serial);
 }
@@ -84,20 +103,52 @@ bool Environment::IsOwnListener(const net::Address& address) {
 }
 
 bool Environment::HasRoomFor(absl::string_view who) {
-  if (session_count_ >= settings_.max_connections) {
-    report_.OnOverload("connections",
-                       absl::StrCat("refused ", who, ": the limit of ", settings_.max_connections,
-                                    " connections of one worker is reached"));
-    return false;
+  using Limit = filter::Overload::Limit;
+  const Limit limit = overload_.RefusesConnection();
+  if (limit == Limit::kNone) return true;
+  std::string sentence = absl::StrCat("refused ", who, ": ");
+  switch (limit) {
+    case Limit::kNone:
+      break;
+    case Limit::kConnections:
+      absl::StrAppend(&sentence, "the limit of ", settings_.max_connections,
+                      " connections of one worker is reached");
+      break;
+    case Limit::kRequests:
+      absl::StrAppend(&sentence, "the limit of ", settings_.max_requests,
+                      " requests at a time of one worker is reached");
+      break;
+    case Limit::kMemory:
+      absl::StrAppend(&sentence, settings_.max_buffered_bytes >> 20,
+                      " MiB are on their way through this worker, and their readers do not take "
+                      "them");
+      break;
   }
-  if (buffer::BlockPool::ForThisThread().bytes_in_use() >= settings_.max_buffered_bytes) {
-    report_.OnOverload("memory",
-                       absl::StrCat("refused ", who, ": ", settings_.max_buffered_bytes >> 20,
-                                    " MiB are on their way through this worker, and "
-                                    "their readers do not take them"));
-    return false;
+  report_.OnOverload(filter::LimitLabel(limit), sentence);
+  if (const Limit shed = overload_.ShedsIdle(); shed != Limit::kNone) ShedIdle(shed);
+  return false;
+}
+
+void Environment::OnRequestRefused(absl::string_view limit, absl::string_view sentence) {
+  report_.OnOverload(limit, sentence);
+  if (const auto shed = overload_.ShedsIdle(); shed != filter::Overload::Limit::kNone) {
+    ShedIdle(shed);
   }
-  return true;
+}
+
+void Environment::ShedIdle(filter::Overload::Limit limit) {
+  // A flood of connections must not make us walk over all of them each time.
+  if (dispatcher_.now() - shed_at_ < kShedInterval) return;
+  shed_at_ = dispatcher_.now();
+  int closed = 0;
+  for (Session* session = sessions_; session != nullptr && closed < kShedAtOnce;) {
+    Session* const next = session->next_;
+    if (session->CloseIfIdle()) ++closed;
+    session = next;
+  }
+  if (closed == 0) return;
+  report_.OnOverload(filter::LimitLabel(limit),
+                     absl::StrCat("closed ", closed, " connections without requests to make room"));
 }
 
 void Environment::Adopt(std::unique_ptr<Session> session) {
@@ -105,7 +156,7 @@ void Environment::Adopt(std::unique_ptr<Session> session) {
   added->next_ = sessions_;
   if (sessions_ != nullptr) sessions_->previous_ = added;
   sessions_ = added;
-  ++session_count_;
+  overload_.OnConnections(1);
   if (added->is_connection()) {
     report_.OnConnections(added->inbound(), 1);
   }
@@ -120,7 +171,7 @@ void Environment::Unlink(Session& session) {
   }
   if (session.next_ != nullptr) session.next_->previous_ = session.previous_;
   session.next_ = session.previous_ = nullptr;
-  --session_count_;
+  overload_.OnConnections(-1);
   if (session.is_connection()) report_.OnConnections(session.inbound(), -1);
   if (session.inbound()) --inbound_;
 }
@@ -145,7 +196,9 @@ void Environment::LogAccess(const Session& session) {
 }
 
 void Environment::Remove(Session& session) {
-  if (settings_.access_log != nullptr && session.is_connection()) LogAccess(session);
+  if (settings_.access_log != nullptr && session.is_connection() && !session.logs_requests()) {
+    LogAccess(session);
+  }
   Unlink(session);
   dispatcher_.DeferredDelete(std::unique_ptr<event::Deferred>(&session));
   CheckDrained();

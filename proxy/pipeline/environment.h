@@ -14,14 +14,19 @@
 #include "proxy/access_log/access_log.h"
 #include "proxy/config/discovery.h"
 #include "proxy/event/dispatcher.h"
+#include "proxy/filter/http_shared.h"
+#include "proxy/filter/overload.h"
 #include "proxy/identity/secret_snapshot.h"
 #include "proxy/net/local_addresses.h"
+#include "proxy/pipeline/application_routes.h"
+#include "proxy/pipeline/destination_routes.h"
 #include "proxy/pipeline/report.h"
 #include "proxy/pipeline/session.h"
 #include "proxy/stats/registry.h"
 #include "proxy/tls/peer_verifier.h"
 #include "proxy/tls/tls_context.h"
 #include "proxy/tls/tls_transport_socket.h"
+#include "proxy/trace/span.h"
 #include "proxy/upstream/destination_table.h"
 #include "proxy/upstream/hbone_pool.h"
 
@@ -33,6 +38,7 @@ struct Settings {
   std::chrono::milliseconds connect_timeout{5'000};  // to our own application
   uint32_t max_held_connections = 1024;
   uint32_t max_connections = 65'536;
+  uint32_t max_requests = 65'536;  // HTTP, at a time
   // Of bytes on their way through this worker; beyond it the newest connection is refused.
   size_t max_buffered_bytes = size_t{256} << 20;
   uint32_t max_streams_per_tunnel = 100;
@@ -42,6 +48,7 @@ struct Settings {
   absl::flat_hash_set<uint16_t> own_ports;
   // Null: none is kept. Outlives the worker.
   access_log::AccessLog* access_log = nullptr;
+  trace::SpanSink* span_sink = nullptr;
 };
 
 // Whoever waits for the certificate or the standing configuration.
@@ -68,15 +75,22 @@ class Environment final : private upstream::HbonePool::Observer, private upstrea
   upstream::HbonePool& pool() { return pool_; }
   upstream::ClusterTable& clusters() { return clusters_; }
   upstream::DestinationTable& destinations() { return destinations_; }
+  DestinationRoutes& destination_routes() { return destination_routes_; }
+  ApplicationRoutes& application_routes() { return application_routes_; }
+  filter::HttpShared& http() { return http_; }
 
   // Null until they have arrived.
   const config::ProxyConfig* config() const { return config_.get(); }
   const identity::SecretSnapshot* secret() const { return secret_.get(); }
-  tls::TlsOptions ClientTls(absl::string_view alpn, const spiffe::SpiffeId& expected);
-  tls::TlsOptions ServerTls(absl::string_view alpn);
+  // Grows with each new configuration.
+  uint64_t config_generation() const { return config_generation_; }
+  tls::TlsOptions ClientTls(const tls::AlpnList& alpn, const spiffe::SpiffeId& expected);
+  tls::TlsOptions ServerTls(const tls::AlpnList& alpn);
 
   void OnProxyConfig(std::shared_ptr<const config::ProxyConfig> config);
   void OnSecret(std::shared_ptr<const identity::SecretSnapshot> secret);
+  void OnDestination(const net::Address& address,
+                     std::shared_ptr<const config::Destination> destination);
   // Whether a peer's certificate is still good under the snapshot in force.
   bool Denied(const spiffe::PeerSvid& peer) const;
 
@@ -86,8 +100,11 @@ class Environment final : private upstream::HbonePool::Observer, private upstrea
     return local_.Contains(address, dispatcher_.now());
   }
 
-  // False: the worker is full, and the newest (`who`) is refused; says so.
+  // False: the worker is full, and the newest (`who`) is refused; says so, and closes connections
+  // that idle where that makes room.
   bool HasRoomFor(absl::string_view who);
+  // A request was answered 503 because of a limit; makes room where that helps.
+  void OnRequestRefused(absl::string_view limit, absl::string_view sentence);
   void Adopt(std::unique_ptr<Session> session);
   void Remove(Session& session);
   // False: too many wait already.
@@ -113,6 +130,7 @@ class Environment final : private upstream::HbonePool::Observer, private upstrea
   void ReleaseHeld();
   void CheckDrained();
   void LogAccess(const Session& session);
+  void ShedIdle(filter::Overload::Limit limit);
 
   event::Dispatcher& dispatcher_;
   const Settings settings_;
@@ -120,15 +138,20 @@ class Environment final : private upstream::HbonePool::Observer, private upstrea
   net::LocalAddresses local_;
   tls::PeerVerifier verifier_;
   std::shared_ptr<const config::ProxyConfig> config_;
+  uint64_t config_generation_ = 0;
   std::shared_ptr<const identity::SecretSnapshot> secret_;
   std::shared_ptr<const tls::TlsContext> client_context_;
   std::shared_ptr<const tls::TlsContext> server_context_;
   upstream::HbonePool pool_;
   upstream::ClusterTable clusters_;
   upstream::DestinationTable destinations_;
+  DestinationRoutes destination_routes_;
+  ApplicationRoutes application_routes_;
+  filter::Overload overload_;  // sessions, tunnels included, are its connections
+  filter::HttpShared http_;    // has requests, which hold of all the above
   std::vector<Held*> held_;
   Session* sessions_ = nullptr;
-  uint32_t session_count_ = 0;  // with tunnels
+  event::Instant shed_at_{};
   uint32_t inbound_ = 0;
   uint64_t last_id_ = 0;
   bool draining_ = false;

@@ -1,26 +1,37 @@
 #include "proxy/pipeline/inbound.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "proxy/listener/client_hello.h"
 #include "api/net/alpn.h"
+#include "proxy/listener/client_hello.h"
+#include "proxy/listener/http_detector.h"
 
 namespace countersign::pipeline {
 
 using buffer::ByteStream;
 using buffer::CloseReason;
+using config::AppProtocol;
 using config::MtlsMode;
+using listener::Detected;
 using listener::Sniffed;
 
 namespace {
+
+constexpr absl::string_view kMeshAlpns[] = {net::kMeshHttpAlpn, net::kMeshAlpn};
 
 // How long an application's greeting waits for a client's ClientHello that may be on its way: a
 // sidecar that speaks TLS on this port sends it with the last packet of TCP's handshake, and must
 // not be answered in plaintext because the application was quicker. A client that waits for the
 // greeting loses this much once, and nothing ever times out.
 constexpr std::chrono::milliseconds kGreetingGrace{20};
+
+// A client's silence after which the application is connected, for those that speak first. What an
+// HTTP client or a sidecar says comes with the last packet of TCP's handshake or right behind it;
+// for those a connection that nobody uses would be opened.
+constexpr std::chrono::milliseconds kSilence{3};
 
 // Under STRICT, whoever leaves without a word sooner than this was a probe of the port; later, a
 // client that waited in vain for the application to speak first.
@@ -62,12 +73,8 @@ InboundConnection::InboundConnection(Environment& env, net::Socket socket,
                            CloseReason::kConnectTimeout,
                            "the application did not accept the connection in time");
                      }),
-      greeting_timer_(env.dispatcher().timers(), this, [](void* self) {
-        InboundConnection* connection = static_cast<InboundConnection*>(self);
-        if (connection->state_ == State::kSniffing && connection->seen_.empty()) {
-          connection->LetThrough();
-        }
-      }) {
+      silence_timer_(env.dispatcher().timers(), this,
+                     [](void* self) { static_cast<InboundConnection*>(self)->OnSilence(); }) {
   downstream_.SetHandler(this);
   downstream_.ReadDisable(true);
 }
@@ -93,22 +100,28 @@ void InboundConnection::Start() {
   Sniff();
 }
 
-// By policy: all through (DISABLE), or look at the first bytes. Under PERMISSIVE the application is
-// connected at once, so that it may speak first; under STRICT it hears of proven peers alone.
+// By policy: opaque bytes all through (DISABLE), or look at the first of them. The application is
+// connected while the client is silent, so that it may speak first; but under STRICT it hears of
+// proven peers alone, and where HTTP is declared the client is the one to speak.
 void InboundConnection::Sniff() {
   state_ = State::kSniffing;
-  switch (policy().mode) {
-    case MtlsMode::kDisable:
+  if (policy().mode == MtlsMode::kStrict) {
+    timer_.Arm(env_.settings().handshake_timeout);
+  } else if (policy().protocol == AppProtocol::kTcp || policy().protocol == AppProtocol::kAuto) {
+    if (policy().mode == MtlsMode::kDisable && policy().protocol == AppProtocol::kTcp) {
       LetThrough();
-      break;
-    case MtlsMode::kPermissive:
-      ConnectApplication();
-      break;
-    case MtlsMode::kStrict:
-      timer_.Arm(env_.settings().handshake_timeout);
-      break;
+    } else {
+      silence_timer_.Arm(kSilence);
+    }
   }
   if (state_ != State::kFinished) downstream_.ReadDisable(false);
+}
+
+void InboundConnection::OnSilence() {
+  if (state_ != State::kSniffing || !seen_.empty()) return;
+  if (application_ == nullptr) return ConnectApplication();
+  // The application has spoken, and no ClientHello came in time.
+  if (!greeting_.empty() || greeting_end_) LetThrough();
 }
 
 void InboundConnection::OnData(ByteStream& stream, buffer::Buffer& data, bool end) {
@@ -124,8 +137,9 @@ void InboundConnection::OnData(ByteStream& stream, buffer::Buffer& data, bool en
     greeting_stopped_ = true;
     application_->ReadDisable(true);
   }
-  if (state_ == State::kSniffing && seen_.empty() && !greeting_timer_.armed()) {
-    greeting_timer_.Arm(kGreetingGrace);
+  if (state_ == State::kSniffing && seen_.empty() && !silence_timer_.armed()) {
+    silence_timer_.Arm(policy().mode == MtlsMode::kDisable ? std::chrono::milliseconds(0)
+                                                           : kGreetingGrace);
   }
 }
 
@@ -136,8 +150,9 @@ void InboundConnection::Decide() {
       contiguous
           ? absl::string_view(reinterpret_cast<const char*>(seen_.front()->data()), seen_.size())
           : absl::string_view(copy);
+  if (policy().mode == MtlsMode::kDisable) return DecidePlaintext(bytes);
   const bool strict = policy().mode == MtlsMode::kStrict;
-  switch (listener::SniffClientHello(bytes, net::kMeshAlpn)) {
+  switch (listener::SniffClientHello(bytes, kMeshAlpns)) {
     case Sniffed::kNeedMore:
       if (!seen_end_) {
         if (!seen_.empty() && !timer_.armed()) timer_.Arm(env_.settings().handshake_timeout);
@@ -156,16 +171,67 @@ void InboundConnection::Decide() {
     case Sniffed::kOtherTls:
       return strict ? RefuseByPolicy("speaks TLS, but not the mesh's") : LetThrough();
     case Sniffed::kPlaintext:
-      return strict ? RefuseByPolicy("speaks plaintext") : LetThrough();
+      return strict ? RefuseByPolicy("speaks plaintext") : DecidePlaintext(bytes);
   }
+}
+
+// HTTP, by declaration or by its first bytes, goes request by request; anything else untouched.
+void InboundConnection::DecidePlaintext(absl::string_view bytes) {
+  const bool declared =
+      policy().protocol == AppProtocol::kHttp1 || policy().protocol == AppProtocol::kHttp2;
+  if (policy().protocol == AppProtocol::kTcp) return LetThrough();
+  switch (declared ? listener::DetectPreface(bytes) : listener::DetectHttp(bytes)) {
+    case Detected::kHttp1:
+      return ServeHttp(http::Protocol::kHttp11, nullptr);
+    case Detected::kHttp2:
+      return ServeHttp(http::Protocol::kHttp2, nullptr);
+    case Detected::kOther:
+      return LetThrough();
+    case Detected::kNeedMore:
+      if (seen_end_) {
+        return declared ? ServeHttp(http::Protocol::kHttp11, nullptr) : LetThrough();
+      }
+      if (!seen_.empty() && !timer_.armed()) timer_.Arm(env_.settings().handshake_timeout);
+  }
+}
+
+void InboundConnection::ServeHttp(http::Protocol protocol,
+                                  std::shared_ptr<const spiffe::PeerSvid> peer) {
+  timer_.Cancel();
+  silence_timer_.Cancel();
+  DropApplication();
+  state_ = State::kHttp;
+  if (peer == nullptr) {
+    if (policy().mode != MtlsMode::kDisable) {
+      env_.report().OnPlaintextCaller(client_.ip(), application_address_.port());
+    }
+  } else {
+    // With the end of either certificate what runs may finish, and what is new needs a new
+    // handshake.
+    const absl::Time end = std::min(peer->not_after, env_.secret()->not_after);
+    timer_.Arm(absl::ToChronoMilliseconds(end - env_.dispatcher().clock().Wall()));
+  }
+  http_ = std::make_unique<InboundHttp>(env_, static_cast<InboundHttp::Owner&>(*this), client_,
+                                        application_address_, std::move(peer));
+  http_->manager().Start(downstream_, protocol, seen_, seen_end_);
+  if (env_.draining()) http_->manager().StartDrain();
+}
+
+void InboundConnection::StartDrain() {
+  if (state_ == State::kHttp) http_->manager().StartDrain();
+}
+
+bool InboundConnection::CloseIfIdle() {
+  return state_ == State::kHttp && http_->manager().CloseIfIdle();
 }
 
 // Mesh TLS: the peer must prove who it is before anything goes to the application.
 void InboundConnection::Terminate() {
   state_ = State::kHandshaking;
-  greeting_timer_.Cancel();
+  silence_timer_.Cancel();
   timer_.Arm(env_.settings().handshake_timeout);
-  auto tls = std::make_unique<tls::TlsTransportSocket>(env_.ServerTls(net::kMeshAlpn), &seen_);
+  auto tls = std::make_unique<tls::TlsTransportSocket>(
+      env_.ServerTls({net::kMeshHttpAlpn, net::kMeshAlpn}), &seen_);
   tls_ = tls.get();
   downstream_.SetTransport(std::move(tls));
 }
@@ -175,6 +241,8 @@ void InboundConnection::OnOpen(ByteStream& stream) {
   if (tls_ == nullptr) return;
   env_.report().OnHandshake(/*server=*/true);
   env_.report().OnPeer(/*outbound=*/false, *tls_->peer(), /*began=*/true);
+  reported_peer_ = true;
+  if (tls_->alpn() == net::kMeshHttpAlpn) return ServeHttp(http::Protocol::kHttp2, tls_->peer());
   Splice(tls_->peer().get());
 }
 
@@ -188,7 +256,7 @@ void InboundConnection::LetThrough() {
 
 void InboundConnection::Splice(const spiffe::PeerSvid* peer) {
   timer_.Cancel();
-  greeting_timer_.Cancel();
+  silence_timer_.Cancel();
   state_ = State::kOpen;
   if (application_ == nullptr) ConnectApplication();
   if (state_ == State::kFinished) return;
@@ -224,6 +292,7 @@ void InboundConnection::OnEnvironmentChanged() {
 }
 
 void InboundConnection::OnTimeout() {
+  if (state_ == State::kHttp) return StartDrain();
   if (state_ == State::kHeld) return Refuse(CloseReason::kHoldTimeout, "");
   if (state_ == State::kHandshaking) {
     env_.report().OnHandshakeFailed(/*server=*/true, client_, "timeout",
@@ -248,6 +317,7 @@ void InboundConnection::Refuse(CloseReason reason, const std::string& sentence) 
   if (state_ == State::kFinished) return;
   env_.report().OnInboundRefused(client_, application_address_.port(),
                                  env_.config() == nullptr ? "" : policy().policy, reason, sentence);
+  if (http_ != nullptr) http_->manager().Abort(reason);
   downstream_.Reset();
   Finish();
 }
@@ -279,31 +349,38 @@ void InboundConnection::OnProxyDone(CloseReason reason, bool by_upstream) {
 // A policy that becomes stricter acts on what is open already.
 void InboundConnection::Reevaluate() {
   const MtlsMode mode = policy().mode;
-  if (state_ == State::kOpen && tls_ == nullptr && mode == MtlsMode::kStrict) {
-    application_->Reset();
+  if ((state_ == State::kOpen || state_ == State::kHttp) && tls_ == nullptr &&
+      mode == MtlsMode::kStrict) {
     return RefuseByPolicy("has an open plaintext connection");
   }
-  if (tls_ != nullptr && state_ == State::kOpen && env_.Denied(*tls_->peer())) {
-    application_->Reset();
+  if (tls_ != nullptr && (state_ == State::kOpen || state_ == State::kHttp) &&
+      env_.Denied(*tls_->peer())) {
     return Refuse(CloseReason::kDenied, absl::StrCat("the identity ", tls_->peer()->id.ToString(),
                                                      " or its certificate was revoked"));
   }
   if (state_ != State::kSniffing) return;
   if (mode == MtlsMode::kStrict) {
     // The application must not speak to someone who has proved nothing.
-    if (application_ != nullptr) application_->Reset();
-    if (application_ != nullptr) env_.dispatcher().DeferredDelete(std::move(application_));
-    connect_timer_.Cancel();
-    greeting_timer_.Cancel();
-    greeting_.Clear();
-    greeting_stopped_ = greeting_end_ = false;
+    DropApplication();
+    silence_timer_.Cancel();
     if (!timer_.armed()) timer_.Arm(env_.settings().handshake_timeout);
-  } else if (mode == MtlsMode::kDisable) {
-    LetThrough();
-  } else if (application_ == nullptr) {
-    if (seen_.empty()) timer_.Cancel();
-    ConnectApplication();
+    return;
   }
+  if (seen_.empty() && !seen_end_) {
+    timer_.Cancel();
+    if (application_ == nullptr) silence_timer_.Arm(kSilence);
+    return;
+  }
+  Decide();
+}
+
+void InboundConnection::DropApplication() {
+  connect_timer_.Cancel();
+  greeting_.Clear();
+  greeting_stopped_ = greeting_end_ = false;
+  if (application_ == nullptr) return;
+  application_->Reset();
+  env_.dispatcher().DeferredDelete(std::move(application_));
 }
 
 void InboundConnection::Finish() {
@@ -311,12 +388,10 @@ void InboundConnection::Finish() {
   if (held_) env_.Unhold(*this);
   timer_.Cancel();
   connect_timer_.Cancel();
-  greeting_timer_.Cancel();
+  silence_timer_.Cancel();
   if (application_ != nullptr) application_->Reset();
-  if (closed_cell_ != nullptr) {
-    closed_cell_->Add(1);
-    if (tls_ != nullptr) env_.report().OnPeer(/*outbound=*/false, *tls_->peer(), /*began=*/false);
-  }
+  if (closed_cell_ != nullptr) closed_cell_->Add(1);
+  if (reported_peer_) env_.report().OnPeer(/*outbound=*/false, *tls_->peer(), /*began=*/false);
   state_ = State::kFinished;
   env_.Remove(*this);
 }
@@ -332,9 +407,20 @@ void InboundConnection::Describe(ConnectionInfo* info) const {
     info->peer_serial = Hex(tls_->peer()->serial);
     info->peer_expires_unix = absl::ToUnixSeconds(tls_->peer()->not_after);
   }
-  info->state = state_ == State::kHeld ? "held" : state_ == State::kOpen ? "open" : "connecting";
+  info->state = state_ == State::kHeld        ? "held"
+                : state_ == State::kOpen      ? "open"
+                : state_ != State::kHttp      ? "connecting"
+                : http_->manager().draining() ? "draining"
+                                              : "open";
+  info->protocol = "tcp";
   info->bytes_in = proxy_.received();
   info->bytes_out = proxy_.sent();
+  if (http_ == nullptr) return;
+  info->upstream = application_address_.ToString();
+  info->protocol = std::string(http::ProtocolName(http_->manager().protocol()));
+  info->requests = http_->manager().requests();
+  info->bytes_in = http_->manager().bytes_in();
+  info->bytes_out = http_->manager().bytes_out();
 }
 
 }  // namespace countersign::pipeline

@@ -8,6 +8,7 @@
 #include "proxy/filter/tcp_proxy.h"
 #include "proxy/net/connection.h"
 #include "proxy/pipeline/environment.h"
+#include "proxy/pipeline/inbound_http.h"
 #include "proxy/pipeline/session.h"
 
 namespace countersign::pipeline {
@@ -20,7 +21,8 @@ void AcceptInbound(Environment& env, net::Socket socket, const net::Address& cli
 class InboundConnection final : public Session,
                                 private Held,
                                 private buffer::ByteStream::Handler,
-                                private filter::TcpProxy::Owner {
+                                private filter::TcpProxy::Owner,
+                                private InboundHttp::Owner {
  public:
   InboundConnection(Environment& env, net::Socket socket, const net::Address& client,
                     const net::Address& application);
@@ -30,13 +32,18 @@ class InboundConnection final : public Session,
   bool inbound() const override { return true; }
   void Describe(ConnectionInfo* info) const override;
   void Reevaluate() override;
+  void StartDrain() override;
+  bool CloseIfIdle() override;
+  bool logs_requests() const override { return http_ != nullptr; }
 
  private:
   // The stages, in order.
   void Sniff();
   void Decide();
+  void DecidePlaintext(absl::string_view bytes);
   void Terminate();
   void LetThrough();
+  void ServeHttp(http::Protocol protocol, std::shared_ptr<const spiffe::PeerSvid> peer);
   void ConnectApplication();
   void Splice(const spiffe::PeerSvid* peer);
 
@@ -46,6 +53,8 @@ class InboundConnection final : public Session,
   void RefuseByPolicy(absl::string_view what);
   void Refuse(buffer::CloseReason reason, const std::string& sentence);
   void OnTimeout();
+  void OnSilence();
+  void DropApplication();
   void Finish();
 
   void OnEnvironmentChanged() override;
@@ -55,19 +64,21 @@ class InboundConnection final : public Session,
   void OnClosed(buffer::ByteStream& stream, buffer::CloseReason reason) override;
   void OnUpstreamOpen() override { connect_timer_.Cancel(); }
   void OnProxyDone(buffer::CloseReason reason, bool by_upstream) override;
+  void OnHttpDone(buffer::CloseReason) override { Finish(); }
 
-  enum class State : uint8_t { kHeld, kSniffing, kHandshaking, kOpen, kFinished };
+  enum class State : uint8_t { kHeld, kSniffing, kHandshaking, kOpen, kHttp, kFinished };
 
   const net::Address client_;
   const net::Address application_address_;
   net::Connection downstream_;
   std::unique_ptr<net::Connection> application_;
   filter::TcpProxy proxy_;
-  event::Timer timer_;          // holding, sniffing, handshake
+  std::unique_ptr<InboundHttp> http_;
+  event::Timer timer_;          // holding, sniffing, handshake; HTTP: the end of a certificate
   event::Timer connect_timer_;  // to the application
-  event::Timer greeting_timer_;
-  buffer::Buffer seen_;                     // from the client, undecided
-  buffer::Buffer greeting_;                 // from the application, before the client has spoken
+  event::Timer silence_timer_;  // the client's, and then the grace for a greeting
+  buffer::Buffer seen_;         // from the client, undecided
+  buffer::Buffer greeting_;     // from the application, before the client has spoken
   tls::TlsTransportSocket* tls_ = nullptr;  // downstream_'s, once it is TLS of the mesh
   stats::Cell* closed_cell_ = nullptr;
   State state_ = State::kHeld;
@@ -75,6 +86,7 @@ class InboundConnection final : public Session,
   bool seen_end_ = false;
   bool greeting_end_ = false;
   bool greeting_stopped_ = false;
+  bool reported_peer_ = false;
 };
 
 }  // namespace countersign::pipeline

@@ -7,17 +7,35 @@
 
 #include "absl/strings/str_cat.h"
 #include "api/net/alpn.h"
+#include "proxy/listener/http_detector.h"
 
 namespace countersign::pipeline {
 
 using buffer::ByteStream;
 using buffer::CloseReason;
+using listener::Detected;
 using upstream::DestinationTable;
 
 namespace {
 
 constexpr size_t kMaxAttempts = 3;
+// A client's silence after which its connection goes ahead as TCP, for servers that speak first.
+// What an HTTP client says comes with the last packet of TCP's handshake or right behind it; for
+// those a connection that nobody uses would be opened at the far end. Nothing is decided by it:
+// should the client speak HTTP later, HTTP takes over.
+constexpr std::chrono::milliseconds kSilence{3};
+// Half a request line, and then nothing: whatever it is, it is not for us to keep.
+constexpr std::chrono::milliseconds kHalfALine{10'000};
 constexpr std::chrono::milliseconds kPassthroughTimeout{10'000};
+
+bool NeedsIdentity(const config::Destination& destination) {
+  for (const auto& cluster : destination.route_clusters) {
+    for (const config::Endpoint& endpoint : cluster->endpoints) {
+      if (endpoint.transport != config::EndpointTransport::kPlaintext) return true;
+    }
+  }
+  return false;
+}
 
 void RefuseAtOnce(Environment& env, net::Socket& socket, const net::Address& client,
                   const net::Address& destination, CloseReason reason, absl::string_view sentence) {
@@ -59,7 +77,9 @@ OutboundConnection::OutboundConnection(Environment& env, net::Socket socket,
                   net::Connection::State::kConnected),
       proxy_(env.dispatcher(), static_cast<filter::TcpProxy::Owner&>(*this)),
       timer_(env.dispatcher().timers(), this,
-             [](void* self) { static_cast<OutboundConnection*>(self)->OnTimeout(); }) {
+             [](void* self) { static_cast<OutboundConnection*>(self)->OnTimeout(); }),
+      sniff_timer_(env.dispatcher().timers(), this,
+                   [](void* self) { static_cast<OutboundConnection*>(self)->OnSniffTimer(); }) {
   downstream_.SetHandler(this);
   // Nothing is read before there is somewhere to send it.
   downstream_.ReadDisable(true);
@@ -90,7 +110,13 @@ void OutboundConnection::Resolve() {
 // To the mesh, to the world outside it, or nowhere.
 void OutboundConnection::Route(DestinationTable::Entry& entry) {
   const config::Destination& destination = *entry.destination;
-  if (destination.kind == config::Destination::Kind::kCluster) return ConnectToHost(entry);
+  if (destination.kind == config::Destination::Kind::kCluster) {
+    tcp_ = tcp_ || env_.destination_routes().To(destination_, entry) == nullptr;
+    if (tcp_) return ConnectToHost(entry);
+    http_for_sure_ = destination.cluster->protocol != config::AppProtocol::kAuto;
+    return Sniff();
+  }
+  tcp_ = true;
   const config::OutboundPolicy& policy = env_.config()->outbound;
   if (policy.mode == config::OutboundPolicy::Mode::kRegistryOnly) {
     return Refuse(CloseReason::kUnknownDestination,
@@ -100,6 +126,78 @@ void OutboundConnection::Route(DestinationTable::Entry& entry) {
                                "Service or workload for it, or set ALLOW_ANY"));
   }
   ConnectDirectly(destination_, std::make_unique<net::RawTransportSocket>(), kPassthroughTimeout);
+}
+
+// The first bytes tell HTTP from TCP, where configuration does not, and HTTP/2 from HTTP/1.
+void OutboundConnection::Sniff() {
+  StopHolding();
+  state_ = State::kSniffing;
+  SetReading(true);
+  if (!seen_.empty() || seen_end_) return Decide();
+  if (!http_for_sure_) sniff_timer_.Arm(kSilence);
+}
+
+void OutboundConnection::Decide() {
+  const bool contiguous = !seen_.empty() && seen_.front()->size() == seen_.size();
+  const std::string copy = contiguous ? "" : seen_.ToString();
+  const absl::string_view bytes =
+      contiguous
+          ? absl::string_view(reinterpret_cast<const char*>(seen_.front()->data()), seen_.size())
+          : absl::string_view(copy);
+  switch (http_for_sure_ ? listener::DetectPreface(bytes) : listener::DetectHttp(bytes)) {
+    case Detected::kHttp1:
+      return ServeHttp(http::Protocol::kHttp11);
+    case Detected::kHttp2:
+      return ServeHttp(http::Protocol::kHttp2);
+    case Detected::kOther:
+      return GoOnAsTcp();
+    case Detected::kNeedMore:
+      if (seen_end_) return http_for_sure_ ? ServeHttp(http::Protocol::kHttp11) : GoOnAsTcp();
+      sniff_timer_.Arm(kHalfALine);
+  }
+}
+
+void OutboundConnection::OnSniffTimer() {
+  if (tcp_ || state_ == State::kHeld) return;
+  if (!seen_.empty()) {
+    return http_for_sure_ ? ServeHttp(http::Protocol::kHttp11) : GoOnAsTcp();
+  }
+  // Silent so far: whoever speaks first decides, and the server must be there to do so.
+  DestinationTable::Entry* entry = env_.destinations().Find(destination_, env_.dispatcher().now());
+  if (state_ == State::kSniffing && entry != nullptr && entry->cluster) ConnectToHost(*entry);
+}
+
+// Request by request, to wherever each one's route leads. An upstream that was connected for TCP is
+// not needed.
+void OutboundConnection::ServeHttp(http::Protocol protocol) {
+  sniff_timer_.Cancel();
+  DropUpstream();
+  DestinationTable::Entry* entry = env_.destinations().Find(destination_, env_.dispatcher().now());
+  filter::HttpRoutes* routes = entry == nullptr || entry->destination == nullptr
+                                   ? nullptr
+                                   : env_.destination_routes().To(destination_, *entry);
+  if (routes == nullptr || (env_.secret() == nullptr && NeedsIdentity(*entry->destination))) {
+    // Changed meanwhile, or its endpoints cannot be called yet.
+    SetReading(false);
+    return routes == nullptr ? Resolve() : HoldForNow();
+  }
+  StopHolding();
+  state_ = State::kHttp;
+  http_ = std::make_unique<OutboundHttp>(env_, static_cast<OutboundHttp::Owner&>(*this), *routes,
+                                         client_, destination_);
+  http_->manager().Start(downstream_, protocol, seen_, seen_end_);
+}
+
+void OutboundConnection::GoOnAsTcp() {
+  sniff_timer_.Cancel();
+  tcp_ = true;
+  SetReading(false);
+  if (state_ == State::kReady) return Splice();
+  if (state_ == State::kSniffing) Resolve();
+}
+
+void OutboundConnection::SetReading(bool on) {
+  if (std::exchange(reading_, on) != on) downstream_.ReadDisable(!on);
 }
 
 void OutboundConnection::ConnectToHost(DestinationTable::Entry& entry) {
@@ -161,7 +259,8 @@ void OutboundConnection::OnStreamReady(std::unique_ptr<http::h2::TunnelStream> s
   stream_ = stream.get();
   upstream_ = std::move(stream);
   peer_ = tunnel.peer();
-  Splice(host_->cells);
+  upstream_->SetHandler(this);
+  OnUpstreamReady(host_->cells);
 }
 
 void OutboundConnection::OnOpen(ByteStream& stream) {
@@ -172,17 +271,47 @@ void OutboundConnection::OnOpen(ByteStream& stream) {
     env_.report().OnPeer(/*outbound=*/true, *peer_, /*began=*/true);
     reported_peer_ = true;
   }
-  Splice(host_ != nullptr ? host_->cells : env_.report().PassthroughCells());
+  OnUpstreamReady(host_ != nullptr ? host_->cells : env_.report().PassthroughCells());
 }
 
-void OutboundConnection::Splice(const upstream::TcpCells& cells) {
+void OutboundConnection::OnUpstreamReady(const upstream::TcpCells& cells) {
   timer_.Cancel();
+  cells_ = cells;
+  state_ = State::kReady;
+  if (tcp_) Splice();
+}
+
+void OutboundConnection::Splice() {
   state_ = State::kOpen;
-  cells.opened->Add(1);
-  closed_cell_ = cells.closed;
-  proxy_.SetCounters(cells.received, cells.sent);
+  cells_.opened->Add(1);
+  closed_cell_ = cells_.closed;
+  proxy_.SetCounters(cells_.received, cells_.sent);
   proxy_.Start(downstream_, *upstream_);
-  downstream_.ReadDisable(false);
+  if (!seen_.empty() || seen_end_) proxy_.OnData(downstream_, seen_, seen_end_);
+  if (!greeting_.empty() || greeting_end_) proxy_.OnData(*upstream_, greeting_, greeting_end_);
+  SetReading(true);
+}
+
+void OutboundConnection::DropUpstream() {
+  timer_.Cancel();
+  upstream::HbonePool::Request::Cancel();
+  if (upstream_ != nullptr) {
+    upstream_->Reset();
+    if (direct_ != nullptr) {
+      env_.dispatcher().DeferredDelete(
+          std::unique_ptr<event::Deferred>(static_cast<net::Connection*>(upstream_.release())));
+    }
+    upstream_.reset();
+  }
+  if (std::exchange(reported_peer_, false)) {
+    env_.report().OnPeer(/*outbound=*/true, *peer_, /*began=*/false);
+  }
+  peer_.reset();
+  direct_ = nullptr;
+  tls_ = nullptr;
+  stream_ = nullptr;
+  tried_.clear();
+  upstream::Cluster::EndConnection(std::exchange(host_, nullptr));
 }
 
 // Another host may do what this one did not; nothing was sent yet.
@@ -239,6 +368,7 @@ std::string OutboundConnection::Where() const {
 
 void OutboundConnection::HoldForNow() {
   if (held_) return;
+  SetReading(false);
   if (!env_.Hold(*this)) {
     env_.report().OnOverload(
         "held_connections",
@@ -294,7 +424,20 @@ void OutboundConnection::Refuse(CloseReason reason, const std::string& sentence)
   Finish();
 }
 
-void OutboundConnection::OnData(ByteStream&, buffer::Buffer& data, bool) { data.Clear(); }
+// Until the streams are spliced or HTTP has taken over.
+void OutboundConnection::OnData(ByteStream& stream, buffer::Buffer& data, bool end) {
+  if (state_ == State::kFinished) return data.Clear();
+  if (&stream == &downstream_) {
+    seen_.Move(data);
+    seen_end_ = seen_end_ || end;
+    if (!tcp_ && state_ != State::kHeld) Decide();
+    return;
+  }
+  // The server speaks first, or ends it.
+  greeting_.Move(data);
+  greeting_end_ = greeting_end_ || end;
+  if (state_ == State::kReady) GoOnAsTcp();
+}
 
 void OutboundConnection::OnClosed(ByteStream& stream, CloseReason reason) {
   if (&stream == &downstream_) return Finish();  // the application gave up
@@ -332,12 +475,17 @@ void OutboundConnection::Reevaluate() {
   }
 }
 
+bool OutboundConnection::CloseIfIdle() {
+  return state_ == State::kHttp && http_->manager().CloseIfIdle();
+}
+
 void OutboundConnection::Finish() {
   if (state_ == State::kFinished) return;
   StopHolding();
   DestinationTable::Waiter::Cancel();
   upstream::HbonePool::Request::Cancel();
   timer_.Cancel();
+  sniff_timer_.Cancel();
   if (closed_cell_ != nullptr) closed_cell_->Add(1);
   if (reported_peer_) env_.report().OnPeer(/*outbound=*/true, *peer_, /*began=*/false);
   state_ = State::kFinished;
@@ -361,11 +509,18 @@ void OutboundConnection::Describe(ConnectionInfo* info) const {
     info->peer_serial = Hex(peer_->serial);
     info->peer_expires_unix = absl::ToUnixSeconds(peer_->not_after);
   }
-  info->state = state_ == State::kHeld         ? "held"
-                : state_ == State::kConnecting ? "connecting"
-                                               : "open";
+  info->state = state_ == State::kHeld   ? "held"
+                : state_ == State::kOpen ? "open"
+                : state_ == State::kHttp ? http_->manager().draining() ? "draining" : "open"
+                                         : "connecting";
+  info->protocol = "tcp";
   info->bytes_in = proxy_.received();
   info->bytes_out = proxy_.sent();
+  if (http_ == nullptr) return;
+  info->protocol = std::string(http::ProtocolName(http_->manager().protocol()));
+  info->requests = http_->manager().requests();
+  info->bytes_in = http_->manager().bytes_in();
+  info->bytes_out = http_->manager().bytes_out();
 }
 
 }  // namespace countersign::pipeline

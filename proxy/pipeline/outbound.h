@@ -9,6 +9,7 @@
 #include "proxy/filter/tcp_proxy.h"
 #include "proxy/net/connection.h"
 #include "proxy/pipeline/environment.h"
+#include "proxy/pipeline/outbound_http.h"
 #include "proxy/pipeline/session.h"
 
 namespace countersign::pipeline {
@@ -23,7 +24,8 @@ class OutboundConnection final : public Session,
                                  private buffer::ByteStream::Handler,
                                  private upstream::DestinationTable::Waiter,
                                  private upstream::HbonePool::Request,
-                                 private filter::TcpProxy::Owner {
+                                 private filter::TcpProxy::Owner,
+                                 private OutboundHttp::Owner {
  public:
   OutboundConnection(Environment& env, net::Socket socket, const net::Address& client,
                      const net::Address& destination);
@@ -34,16 +36,27 @@ class OutboundConnection final : public Session,
   bool inbound() const override { return false; }
   void Describe(ConnectionInfo* info) const override;
   void Reevaluate() override;
+  bool CloseIfIdle() override;
+  bool logs_requests() const override { return http_ != nullptr; }
 
  private:
   // The stages, in order.
   void Resolve();
   void Route(upstream::DestinationTable::Entry& entry);
+  void Sniff();
+  void Decide();
+  void ServeHttp(http::Protocol protocol);
+  void GoOnAsTcp();
   void ConnectToHost(upstream::DestinationTable::Entry& entry);
   void ConnectDirectly(const net::Address& address, std::unique_ptr<net::TransportSocket> transport,
                        std::chrono::milliseconds timeout);
   void OnConnectFailed(buffer::CloseReason reason, const std::string& explanation);
-  void Splice(const upstream::TcpCells& cells);
+  void OnUpstreamReady(const upstream::TcpCells& cells);
+  void Splice();
+
+  void SetReading(bool on);
+  void OnSniffTimer();
+  void DropUpstream();
 
   void HoldForNow();
   void StopHolding();
@@ -67,23 +80,36 @@ class OutboundConnection final : public Session,
   void OnClosed(buffer::ByteStream& stream, buffer::CloseReason reason) override;
   // TcpProxy::Owner
   void OnProxyDone(buffer::CloseReason reason, bool by_upstream) override;
+  // OutboundHttp::Owner
+  void OnHttpDone(buffer::CloseReason) override { Finish(); }
 
-  enum class State : uint8_t { kHeld, kConnecting, kOpen, kFinished };
+  // Of the connection to the endpoint, which may go ahead of the client's first bytes.
+  enum class State : uint8_t { kHeld, kSniffing, kConnecting, kReady, kOpen, kHttp, kFinished };
 
   const net::Address client_;
   const net::Address destination_;
   net::Connection downstream_;
   std::unique_ptr<buffer::ByteStream> upstream_;
   filter::TcpProxy proxy_;
-  event::Timer timer_;
+  std::unique_ptr<OutboundHttp> http_;
+  event::Timer timer_;              // holding, connecting
+  event::Timer sniff_timer_;        // the client's silence, then its half a line
+  buffer::Buffer seen_;             // from the client, before it is known what it speaks
+  buffer::Buffer greeting_;         // from the upstream, the same
   upstream::Host* host_ = nullptr;  // held: counted as active
   std::vector<const upstream::Host*> tried_;
   net::Connection* direct_ = nullptr;         // upstream_, if it is one
   tls::TlsTransportSocket* tls_ = nullptr;    // direct_'s
   http::h2::TunnelStream* stream_ = nullptr;  // upstream_, if it is one
   std::shared_ptr<const spiffe::PeerSvid> peer_;
+  upstream::TcpCells cells_;  // once the upstream is there
   stats::Cell* closed_cell_ = nullptr;
   State state_ = State::kHeld;
+  bool http_for_sure_ = false;  // by configuration
+  bool tcp_ = false;            // decided
+  bool reading_ = false;
+  bool seen_end_ = false;
+  bool greeting_end_ = false;
   bool held_ = false;
   bool reported_peer_ = false;
 };

@@ -49,6 +49,7 @@ void Report::SetIdentity(const identity::SecretSnapshot& secret) {
   if (principal_ == secret.id.ToString()) return;
   principal_ = secret.id.ToString();
   inbound_cells_.clear();
+  unsent_cells_.clear();
 }
 
 TcpCells Report::OutboundCells(const config::Endpoint& endpoint, const config::Cluster& cluster) {
@@ -85,6 +86,50 @@ const TcpCells& Report::InboundCells(const spiffe::PeerSvid* peer) {
       .emplace(id, TcpCells{cell(stats::kTcpOpened), cell(stats::kTcpClosed), cell(stats::kTcpSent),
                             cell(stats::kTcpReceived)})
       .first->second;
+}
+
+std::unique_ptr<stats::RequestCells> Report::OutboundRequestCells(const config::Endpoint& endpoint,
+                                                                  const config::Cluster& cluster) {
+  const bool tls = endpoint.transport != config::EndpointTransport::kPlaintext;
+  return std::make_unique<stats::RequestCells>(
+      stats_,
+      stats::RequestLabels{kSource, workload_, workload_namespace_, principal_, endpoint.workload,
+                           endpoint.workload_namespace, endpoint.identity.ToString(),
+                           cluster.service, cluster.service_namespace, tls ? kMutualTls : kNone});
+}
+
+stats::RequestCells& Report::UnsentRequestCells(const config::Cluster* cluster) {
+  const absl::string_view service = cluster == nullptr ? "unknown" : cluster->service;
+  const absl::string_view ns = cluster == nullptr ? "unknown" : cluster->service_namespace;
+  std::unique_ptr<stats::RequestCells>& cells = unsent_cells_[absl::StrCat(ns, "/", service)];
+  if (cells == nullptr) {
+    cells = std::make_unique<stats::RequestCells>(
+        stats_, stats::RequestLabels{kSource, workload_, workload_namespace_, principal_, "unknown",
+                                     "unknown", "unknown", service, ns, kNone});
+  }
+  return *cells;
+}
+
+std::unique_ptr<stats::RequestCells> Report::InboundRequestCells(const spiffe::PeerSvid* peer,
+                                                                 const config::PortPolicy& port) {
+  const absl::string_view unknown = "unknown";
+  return std::make_unique<stats::RequestCells>(
+      stats_, stats::RequestLabels{
+                  kDestination, unknown, unknown,
+                  peer == nullptr ? unknown : absl::string_view(peer->id.ToString()), workload_,
+                  workload_namespace_, principal_,
+                  port.service.empty() ? unknown : absl::string_view(port.service),
+                  port.service.empty() ? unknown : absl::string_view(port.service_namespace),
+                  peer == nullptr ? kNone : kMutualTls});
+}
+
+void Report::OnHttpRefused(bool inbound, const net::Address& client,
+                           const net::Address& destination, absl::string_view reason,
+                           absl::string_view sentence) {
+  stats_.Get(stats::kHttpRefused, {inbound ? "inbound" : "outbound", reason}).Add(1);
+  if (!MayLog()) return;
+  Log(absl::StrCat("refused HTTP of ", client.ToString(), " to ", destination.ToString(), ": ",
+                   sentence));
 }
 
 bool Report::MayLog() {

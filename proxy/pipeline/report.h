@@ -3,6 +3,7 @@
 #define COUNTERSIGN_PROXY_PIPELINE_REPORT_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
@@ -10,10 +11,12 @@
 #include "api/net/address.h"
 #include "api/spiffe/verifier.h"
 #include "proxy/buffer/close_reason.h"
+#include "proxy/config/inbound.h"
 #include "proxy/config/outbound.h"
 #include "proxy/event/clock.h"
 #include "proxy/identity/secret_snapshot.h"
 #include "proxy/stats/registry.h"
+#include "proxy/stats/request_cells.h"
 #include "proxy/upstream/destination_table.h"
 
 namespace countersign::pipeline {
@@ -48,7 +51,20 @@ class Report {
   void OnTunnels(bool outbound, int change);
   void OnConnections(bool inbound, int change);
   void OnHeld(int change);
+  // `limit`: `connections`, `requests`, `memory`, `held_connections`, `file_descriptors`.
   void OnOverload(absl::string_view limit, absl::string_view sentence);
+
+  // The counters of the requests to an endpoint, for its Host to keep.
+  std::unique_ptr<stats::RequestCells> OutboundRequestCells(const config::Endpoint& endpoint,
+                                                            const config::Cluster& cluster);
+  // Of requests that no endpoint got. `cluster` may be null.
+  stats::RequestCells& UnsentRequestCells(const config::Cluster* cluster);
+  // Of the requests of a peer; null for plaintext.
+  std::unique_ptr<stats::RequestCells> InboundRequestCells(const spiffe::PeerSvid* peer,
+                                                           const config::PortPolicy& port);
+  // Something of HTTP was refused; `reason` is a metric label.
+  void OnHttpRefused(bool inbound, const net::Address& client, const net::Address& destination,
+                     absl::string_view reason, absl::string_view sentence);
 
  private:
   static constexpr int kLinesPerSecond = 20;
@@ -64,6 +80,8 @@ class Report {
   stats::Cell& outbound_connections_;
   stats::Cell& held_connections_;
   absl::flat_hash_map<std::string, upstream::TcpCells> inbound_cells_;
+  // By service; few: those that this pod calls.
+  absl::flat_hash_map<std::string, std::unique_ptr<stats::RequestCells>> unsent_cells_;
   absl::flat_hash_map<std::string, uint32_t> peers_;  // connections by direction and certificate
   event::Instant second_{};
   int lines_ = 0;

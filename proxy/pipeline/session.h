@@ -34,6 +34,10 @@ class Session : public event::Deferred {
   virtual void Reevaluate() {}
   // The proxy is shutting down: take nothing new.
   virtual void StartDrain() {}
+  // Ends it if it is an HTTP connection without requests, and says whether.
+  virtual bool CloseIfIdle() { return false; }
+  // Each of its requests has a line of its own in the access log.
+  virtual bool logs_requests() const { return false; }
 
   uint64_t id() const { return id_; }
   event::Instant started_at() const { return started_at_; }

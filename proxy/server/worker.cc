@@ -33,8 +33,11 @@ pipeline::Settings SettingsOf(const WorkerOptions& options) {
   settings.handshake_timeout = options.handshake_timeout;
   settings.max_held_connections = options.max_held_connections;
   settings.max_connections = options.max_connections;
+  settings.max_requests = options.max_requests;
+  settings.max_buffered_bytes = options.max_buffered_bytes;
   settings.max_streams_per_tunnel = options.max_streams_per_tunnel;
   settings.access_log = options.access_log;
+  settings.span_sink = options.span_sink;
   settings.workload = options.workload;
   settings.workload_namespace = options.workload_namespace;
   for (const auto* list : {&options.outbound_listen, &options.inbound_listen, &options.hbone_listen,
@@ -188,7 +191,7 @@ void Worker::OnDestination(const net::Address& original_destination,
                            std::shared_ptr<const config::Destination> destination) {
   loop_->Post(
       [original_destination, destination = std::move(destination)](pipeline::Environment* env) {
-        if (env != nullptr) env->destinations().OnDestination(original_destination, destination);
+        if (env != nullptr) env->OnDestination(original_destination, destination);
       });
 }
 
