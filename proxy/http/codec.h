@@ -20,8 +20,8 @@ using Instant = std::chrono::steady_clock::time_point;
 enum class StreamEnd : uint8_t {
   kFinished,   // both directions came to their end
   kPeerReset,  // RST_STREAM, or an HTTP/1 connection that was closed in mid-message
-  kRefused,  // the peer says that it has not begun with it (REFUSED_STREAM, beyond GOAWAY): safe to
-             // repeat
+  kRefused,    // the peer says that it has not begun with it (REFUSED_STREAM, beyond GOAWAY), or it
+               // never left the codec: safe to repeat
   kConnectionLost,  // the connection ended under it
   kProtocolError,   // the peer broke the rules; the codec's error() says how
   kLimit,           // a limit of ours (header bytes, fields)
@@ -125,7 +125,8 @@ class Codec {
  public:
   virtual ~Codec() = default;
 
-  // Takes all that came; with `end`, the peer's FIN. Callbacks come from in here. HTTP/1 keeps
+  // Takes all that came; with `end`, the peer's FIN. Callbacks come from in here and from Produce,
+  // never from what is called on a stream; a codec must not be destroyed in one. HTTP/1 keeps
   // pipelined requests until the one before is answered, goes on by itself, and asks for
   // OnCodecReadDisable while it has more than it can use. When the peer breaks the rules, error()
   // says by what, OnCodecOutput follows, and Produce gives what is left to say (an answer 400,

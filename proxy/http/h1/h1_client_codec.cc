@@ -60,7 +60,8 @@ void H1ClientStream::Reset() {
   live_ = false;
   handler_ = nullptr;
   // Not a byte of it has left: the connection is as good as before.
-  if (!head_sent_ && codec_.in_.empty()) {
+  if (!head_left_ && codec_.state_ != H1ClientCodec::State::kDead && codec_.in_.empty()) {
+    codec_.out_.Clear();
     codec_.state_ = H1ClientCodec::State::kIdle;
   } else {
     codec_.out_.Clear();
@@ -82,7 +83,7 @@ ClientStream* H1ClientCodec::NewStream(ClientStream::Handler& handler) {
   stream_.read_disabled_ = 0;
   stream_.informational_ = 0;
   stream_.live_ = true;
-  stream_.upgrade_ = stream_.head_sent_ = stream_.request_done_ = false;
+  stream_.upgrade_ = stream_.head_sent_ = stream_.head_left_ = stream_.request_done_ = false;
   stream_.head_received_ = stream_.response_done_ = stream_.above_high_ = false;
   return &stream_;
 }
@@ -213,7 +214,7 @@ bool H1ClientCodec::ProcessHead() {
     if (!peer_finished_) return false;
     const bool begun = collector_.partial() || stream_.informational_ > 0;
     Close();
-    EndStream(begun ? StreamEnd::kPeerReset : StreamEnd::kConnectionLost);
+    EndStream(begun ? StreamEnd::kPeerReset : LostEnd());
     return false;
   }
   switch (collector_.Collect(in_, limits_.max_request_line + limits_.max_header_bytes)) {
@@ -392,7 +393,10 @@ void H1ClientCodec::EndStream(StreamEnd end) {
 bool H1ClientCodec::Produce(Buffer& out, size_t limit) {
   output_told_ = true;  // no need to be told while it runs
   for (;;) {
-    if (!out_.empty()) out.Move(out_, limit > out.size() ? limit - out.size() : 0);
+    if (!out_.empty() && limit > out.size()) {
+      out.Move(out_, limit - out.size());
+      stream_.head_left_ = true;
+    }
     if (std::exchange(broken_, false)) EndStream(StreamEnd::kProtocolError);
     if (stream_.live_ && stream_.above_high_ && out_.size() <= buffer::kLowWatermark) {
       stream_.above_high_ = false;
@@ -417,7 +421,13 @@ void H1ClientCodec::OnConnectionClosed() {
   state_ = State::kDead;
   closing_ = true;
   in_.Clear();
-  EndStream(error_.empty() ? StreamEnd::kConnectionLost : StreamEnd::kProtocolError);
+  EndStream(LostEnd());
+}
+
+StreamEnd H1ClientCodec::LostEnd() const {
+  // The peer has seen nothing of it.
+  if (!stream_.head_left_) return StreamEnd::kRefused;
+  return error_.empty() ? StreamEnd::kConnectionLost : StreamEnd::kProtocolError;
 }
 
 }  // namespace countersign::http::h1

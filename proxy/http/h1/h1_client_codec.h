@@ -43,6 +43,7 @@ class H1ClientStream final : public ClientStream {
   bool live_ = false;
   bool upgrade_ = false;
   bool head_sent_ = false;
+  bool head_left_ = false;  // the peer may have seen some of it
   bool request_done_ = false;
   bool head_received_ = false;
   bool response_done_ = false;
@@ -93,6 +94,7 @@ class H1ClientCodec final : public ClientCodec {
   void ResponseDone();
   bool MaybeFinish();
   void EndStream(StreamEnd end);
+  StreamEnd LostEnd() const;
   void Close();
   void Break(const char* sentence);
   void NeedOutput();

@@ -134,6 +134,45 @@ struct Session::Callbacks {
     return 0;
   }
 
+  // Here nothing escapes the count: frames that nghttp2 ignores are not reported when complete.
+  static int OnBeginFrame(nghttp2_session*, const nghttp2_frame_hd* header, void* user) {
+    Session& self = Self(user);
+    FrameClass frame_class = FrameClass::kUnknown;
+    switch (header->type) {
+      case NGHTTP2_DATA:
+      case NGHTTP2_HEADERS:
+      case NGHTTP2_CONTINUATION:
+        return 0;
+      case NGHTTP2_PING:
+        frame_class = FrameClass::kPing;
+        break;
+      case NGHTTP2_SETTINGS:
+        frame_class = FrameClass::kSettings;
+        break;
+      case NGHTTP2_RST_STREAM:
+        frame_class = FrameClass::kReset;
+        break;
+      case NGHTTP2_WINDOW_UPDATE:
+        frame_class = FrameClass::kWindowUpdate;
+        break;
+      case NGHTTP2_PRIORITY:
+        frame_class = FrameClass::kPriority;
+        break;
+      default:
+        break;
+    }
+    return self.TakeBudget(frame_class) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
+  }
+
+  static int UnpackExtension(nghttp2_session*, void** payload, const nghttp2_frame_hd*, void*) {
+    *payload = nullptr;
+    return 0;
+  }
+
+  static int OnExtension(nghttp2_session*, const nghttp2_frame_hd*, const uint8_t*, size_t, void*) {
+    return 0;
+  }
+
   static int OnBeginHeaders(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
     Session& self = Self(user);
     if (self.head_since_ == Instant::max()) self.head_since_ = self.now_;
@@ -230,6 +269,9 @@ Session::Session(Role role, Codec::Owner& owner, const CodecLimits& limits)
     nghttp2_session_callbacks_set_send_data_callback(c, &Callbacks::SendData);
     nghttp2_session_callbacks_set_data_source_read_length_callback(c, &Callbacks::ReadLength);
     nghttp2_session_callbacks_set_on_frame_send_callback(c, &Callbacks::OnFrameSend);
+    nghttp2_session_callbacks_set_on_begin_frame_callback(c, &Callbacks::OnBeginFrame);
+    nghttp2_session_callbacks_set_unpack_extension_callback(c, &Callbacks::UnpackExtension);
+    nghttp2_session_callbacks_set_on_extension_chunk_recv_callback(c, &Callbacks::OnExtension);
     nghttp2_session_callbacks_set_on_begin_headers_callback(c, &Callbacks::OnBeginHeaders);
     nghttp2_session_callbacks_set_on_header_callback(c, &Callbacks::OnHeader);
     nghttp2_session_callbacks_set_on_invalid_header_callback(c, &Callbacks::OnInvalidHeader);
@@ -249,6 +291,11 @@ Session::Session(Role role, Codec::Owner& owner, const CodecLimits& limits)
     // Ours (FrameBudget) is the stricter in the long run; this one would end a session whose
     // applications reset 33 requests a second.
     nghttp2_option_set_stream_reset_rate_limit(o, 4000, 2000);
+    // Frames of types that nobody knows are to be ignored (RFC 9113, section 5.5), but not
+    // uncounted.
+    for (int type = NGHTTP2_CONTINUATION + 1; type <= 0xff; ++type) {
+      nghttp2_option_set_user_recv_extension_type(o, static_cast<uint8_t>(type));
+    }
     // Closed streams would be kept for RFC 7540's priorities, which are switched off below.
     nghttp2_option_set_no_closed_streams(o, 1);
     return o;
@@ -498,7 +545,8 @@ void Session::OnFrame(const nghttp2_frame& frame) {
   switch (frame.hd.type) {
     case NGHTTP2_DATA: {
       arriving_ = nullptr;
-      if (frame.hd.length == 0 && !end) TakeBudget(FrameClass::kEmptyData);
+      // nghttp2 counts the length of the padding's length to the padding.
+      if (frame.hd.length <= frame.data.padlen && !end) TakeBudget(FrameClass::kEmptyData);
       if (StreamCore* stream = Find(frame.hd.stream_id); stream != nullptr) Deliver(*stream, end);
       break;
     }
@@ -526,10 +574,8 @@ void Session::OnFrame(const nghttp2_frame& frame) {
                               nullptr, 0);
         NeedOutput();
       }
-      TakeBudget(FrameClass::kPing);
       break;
     case NGHTTP2_SETTINGS:
-      TakeBudget(FrameClass::kSettings);
       if ((frame.hd.flags & NGHTTP2_FLAG_ACK) == 0 && !settings_received_) {
         settings_received_ = true;
         head_since_ = Instant::max();
@@ -540,20 +586,11 @@ void Session::OnFrame(const nghttp2_frame& frame) {
       if (StreamCore* stream = Find(frame.hd.stream_id); stream != nullptr) {
         stream->peer_reset_ = true;
       }
-      TakeBudget(FrameClass::kReset);
-      break;
-    case NGHTTP2_WINDOW_UPDATE:
-      TakeBudget(FrameClass::kWindowUpdate);
-      break;
-    case NGHTTP2_PRIORITY:
-      TakeBudget(FrameClass::kPriority);
       break;
     case NGHTTP2_GOAWAY:
-      TakeBudget(FrameClass::kUnknown);
       OnGoaway();
       break;
     default:
-      TakeBudget(FrameClass::kUnknown);
       break;
   }
 }
@@ -562,8 +599,11 @@ void Session::OnFrameSent(const nghttp2_frame& frame) {
   switch (frame.hd.type) {
     case NGHTTP2_HEADERS:
     case NGHTTP2_DATA: {
-      if ((frame.hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) break;
+      const bool end = (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+      if (!end && (frame.hd.type == NGHTTP2_DATA || role_ == Role::kServer)) break;
       StreamCore* stream = Find(frame.hd.stream_id);
+      if (stream != nullptr) stream->head_left_ = true;
+      if (!end) break;
       if (stream != nullptr) stream->end_sent_ = true;
       // The answer is out, and the rest of the request is not wanted: RFC 9113, section 8.1.
       if (role_ == Role::kServer && (stream == nullptr || stream->stop_request_) &&
@@ -626,10 +666,12 @@ void Session::Receive(Buffer& data, bool end, Instant now) {
     const ssize_t used = nghttp2_session_mem_recv(session_, in_->data(), n);
     in_ = nullptr;
     if (used < 0) {
-      if (over_budget_) {
+      if (over_budget_ || used == NGHTTP2_ERR_FLOODED) {
         BeCalm();
       } else {
-        error_ = absl::StrCat("HTTP/2: ", nghttp2_strerror(static_cast<int>(used)));
+        if (error_.empty()) {
+          error_ = absl::StrCat("HTTP/2: ", nghttp2_strerror(static_cast<int>(used)));
+        }
         draining_ = true;
         nghttp2_session_terminate_session(session_, NGHTTP2_PROTOCOL_ERROR);
         NeedOutput();
@@ -678,7 +720,10 @@ void Session::CloseStreams() {
   draining_ = true;
   const Entry entry(*this);
   while (streams_ != nullptr) {
-    End(*streams_, error_.empty() ? StreamEnd::kConnectionLost : StreamEnd::kProtocolError);
+    StreamEnd end = error_.empty() ? StreamEnd::kConnectionLost : StreamEnd::kProtocolError;
+    // The peer has seen nothing of it.
+    if (role_ == Role::kClient && !streams_->head_left_) end = StreamEnd::kRefused;
+    End(*streams_, end);
   }
 }
 

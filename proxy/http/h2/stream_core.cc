@@ -14,7 +14,8 @@ void StreamCore::Renew() {
   id_ = 0;
   read_disabled_ = 0;
   informational_ = 0;
-  live_ = submitted_ = head_received_ = head_sent_ = handed_out_ = too_large_ = malformed_ = false;
+  live_ = submitted_ = head_received_ = head_sent_ = handed_out_ = too_large_ = malformed_ =
+      head_left_ = false;
   send_ended_ = end_sent_ = read_ended_ = peer_reset_ = stop_request_ = deferred_ = false;
   above_high_ = has_trailers_ = failing_ = false;
   send_.Clear();

@@ -49,6 +49,7 @@ class StreamCore {
   bool submitted_ : 1 = false;      // nghttp2 knows it
   bool head_received_ : 1 = false;  // what comes now are trailers
   bool head_sent_ : 1 = false;
+  bool head_left_ : 1 = false;   // client: the peer may have seen it
   bool handed_out_ : 1 = false;  // its user knows it
   bool too_large_ : 1 = false;
   bool malformed_ : 1 = false;
