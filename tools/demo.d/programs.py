@@ -9,7 +9,7 @@ PAGE = 'The plain words that only api and its callers may read: Seraphim-42.'
 CACHE_VALUE = 'Redis-keeps-this-secret-Zanzibar-77'
 DB_VALUE = 'MariaDB-keeps-this-secret-Quetzal-99'
 SECRETS = (PAGE, CACHE_VALUE, DB_VALUE)
-BULK_MEGABYTES = 96
+BULK_MEGABYTES = 64
 
 
 def start_nginx(pod):

@@ -6,6 +6,8 @@
 #include <map>
 #include <sstream>
 
+#include "tests/support/grpc/echo.grpc.pb.h"
+
 namespace countersign::test {
 
 namespace {
@@ -37,13 +39,19 @@ struct Call : grpc::ClientContext {
 
 }  // namespace
 
-EchoClient::EchoClient(const std::string& address) {
+struct EchoClient::Channel {
+  std::unique_ptr<v1::Echo::Stub> stub;
+};
+
+EchoClient::EchoClient(const std::string& address) : channel_(std::make_unique<Channel>()) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(64 << 20);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  stub_ = v1::Echo::NewStub(
+  channel_->stub = v1::Echo::NewStub(
       grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments));
 }
+
+EchoClient::~EchoClient() = default;
 
 std::string EchoClient::Run(const std::string& scenario) {
   if (scenario == "unary") return RunUnary();
@@ -64,7 +72,7 @@ std::string EchoClient::RunUnary() {
   v1::EchoReply reply;
   request.set_message("hello");
   request.set_payload("four");
-  const grpc::Status status = stub_->Unary(&call, request, &reply);
+  const grpc::Status status = channel_->stub->Unary(&call, request, &reply);
   if (!status.ok()) return Words(status);
   if (reply.message() != "hello") return "the message came back as " + reply.message();
   return Differ("payload bytes", 4, reply.payload_bytes());
@@ -75,7 +83,7 @@ std::string EchoClient::RunCollect() {
   v1::EchoRequest request;
   v1::EchoReply reply;
   request.set_payload(std::string(kStreamBytes, 'c'));
-  auto writer = stub_->Collect(&call, &reply);
+  auto writer = channel_->stub->Collect(&call, &reply);
   for (int i = 0; i < kStreamMessages; ++i) {
     if (!writer->Write(request)) break;
   }
@@ -94,7 +102,7 @@ std::string EchoClient::RunExpand() {
   v1::EchoReply reply;
   request.set_count(kStreamMessages);
   request.set_reply_bytes(kStreamBytes);
-  auto reader = stub_->Expand(&call, request);
+  auto reader = channel_->stub->Expand(&call, request);
   uint64_t messages = 0;
   uint64_t bytes = 0;
   while (reader->Read(&reply)) {
@@ -111,7 +119,7 @@ std::string EchoClient::RunConverse() {
   Call call;
   v1::EchoRequest request;
   v1::EchoReply reply;
-  auto stream = stub_->Converse(&call);
+  auto stream = channel_->stub->Converse(&call);
   // Each answer must be here before the next question: a proxy that waits for more bytes would
   // hang.
   for (int i = 1; i <= kStreamMessages; ++i) {
@@ -129,7 +137,7 @@ std::string EchoClient::RunDeadline() {
   v1::EchoRequest request;
   v1::EchoReply reply;
   Call generous(seconds(8));
-  const grpc::Status status = stub_->Unary(&generous, request, &reply);
+  const grpc::Status status = channel_->stub->Unary(&generous, request, &reply);
   if (!status.ok()) return Words(status);
   if (reply.deadline_left_ms() < 4'000 || reply.deadline_left_ms() > 8'100) {
     return "the server was told of " + std::to_string(reply.deadline_left_ms()) + " ms";
@@ -137,7 +145,7 @@ std::string EchoClient::RunDeadline() {
   Call tight(milliseconds(300));
   request.set_delay_ms(5'000);
   const auto started = steady_clock::now();
-  const grpc::Status late = stub_->Unary(&tight, request, &reply);
+  const grpc::Status late = channel_->stub->Unary(&tight, request, &reply);
   if (late.error_code() != grpc::StatusCode::DEADLINE_EXCEEDED) return Words(late);
   return steady_clock::now() - started < seconds(2) ? "" : "the deadline came too late";
 }
@@ -149,7 +157,7 @@ std::string EchoClient::RunStatus() {
     v1::EchoRequest request;
     request.set_status_code(code);
     request.set_status_message("as told, 100% of \"it\" — naïvely");
-    const grpc::Status status = stub_->Unary(&call, request, &reply);
+    const grpc::Status status = channel_->stub->Unary(&call, request, &reply);
     if (static_cast<uint32_t>(status.error_code()) != code) {
       return Differ("status", code, status.error_code()) + ": " + status.error_message();
     }
@@ -164,7 +172,7 @@ std::string EchoClient::RunTrailers() {
   v1::EchoReply reply;
   request.set_status_code(grpc::StatusCode::FAILED_PRECONDITION);
   request.set_count(3);
-  auto reader = stub_->Expand(&call, request);
+  auto reader = channel_->stub->Expand(&call, request);
   int messages = 0;
   while (reader->Read(&reply)) ++messages;
   const grpc::Status status = reader->Finish();
@@ -183,7 +191,7 @@ std::string EchoClient::RunLarge() {
   v1::EchoReply reply;
   request.set_payload(std::string(kLargeBytes, 'l'));
   request.set_reply_bytes(kLargeBytes);
-  const grpc::Status status = stub_->Unary(&call, request, &reply);
+  const grpc::Status status = channel_->stub->Unary(&call, request, &reply);
   if (!status.ok()) return Words(status);
   const std::string wrong = Differ("bytes sent", kLargeBytes, reply.payload_bytes());
   return wrong.empty() ? Differ("bytes received", kLargeBytes, reply.payload().size()) : wrong;
@@ -195,7 +203,7 @@ std::string EchoClient::RunCancel() {
   v1::EchoReply reply;
   request.set_count(1'000'000);
   request.set_delay_ms(1);
-  auto reader = stub_->Expand(&call, request);
+  auto reader = channel_->stub->Expand(&call, request);
   if (!reader->Read(&reply)) return Words(reader->Finish());
   call.TryCancel();
   while (reader->Read(&reply)) {
@@ -213,7 +221,7 @@ std::string EchoClient::Spread(int calls) {
     Call call;
     v1::EchoRequest request;
     v1::EchoReply reply;
-    const grpc::Status status = stub_->Unary(&call, request, &reply);
+    const grpc::Status status = channel_->stub->Unary(&call, request, &reply);
     if (status.ok()) {
       ++answers[reply.server()];
     } else {
@@ -234,7 +242,7 @@ std::string EchoClient::Unary(uint32_t status_code, uint32_t delay_ms, uint32_t 
   v1::EchoReply reply;
   request.set_status_code(status_code);
   request.set_delay_ms(delay_ms);
-  return Words(stub_->Unary(&call, request, &reply));
+  return Words(channel_->stub->Unary(&call, request, &reply));
 }
 
 }  // namespace countersign::test

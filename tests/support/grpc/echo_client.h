@@ -2,10 +2,9 @@
 #ifndef COUNTERSIGN_TESTS_SUPPORT_GRPC_ECHO_CLIENT_H_
 #define COUNTERSIGN_TESTS_SUPPORT_GRPC_ECHO_CLIENT_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
-
-#include "tests/support/grpc/echo.grpc.pb.h"
 
 namespace countersign::test {
 
@@ -13,6 +12,7 @@ namespace countersign::test {
 class EchoClient {
  public:
   explicit EchoClient(const std::string& address);
+  ~EchoClient();
 
   // Runs the scenario of that name: empty if it went as it should, else what was seen. `unary`,
   // `collect`, `expand`, `converse`, `deadline`, `status`, `trailers`, `large`, `cancel`.
@@ -36,7 +36,8 @@ class EchoClient {
   std::string RunLarge();
   std::string RunCancel();
 
-  std::unique_ptr<v1::Echo::Stub> stub_;
+  struct Channel;
+  std::unique_ptr<Channel> channel_;
 };
 
 }  // namespace countersign::test

@@ -1,9 +1,12 @@
-#include "tests/support/grpc/echo_service.h"
+#include "tests/support/grpc/echo_server.h"
 
-#include <grpcpp/server_context.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
 
 #include <chrono>
 #include <thread>
+
+#include "tests/support/grpc/echo.grpc.pb.h"
 
 namespace countersign::test {
 
@@ -12,11 +15,33 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::system_clock;
 
+// Has no state beyond its name.
+class EchoService final : public v1::Echo::Service {
+ public:
+  explicit EchoService(std::string name) : name_(std::move(name)) {}
+
+  grpc::Status Unary(grpc::ServerContext* context, const v1::EchoRequest* request,
+                     v1::EchoReply* reply) override;
+  grpc::Status Collect(grpc::ServerContext* context, grpc::ServerReader<v1::EchoRequest>* reader,
+                       v1::EchoReply* reply) override;
+  grpc::Status Expand(grpc::ServerContext* context, const v1::EchoRequest* request,
+                      grpc::ServerWriter<v1::EchoReply>* writer) override;
+  grpc::Status Converse(grpc::ServerContext* context,
+                        grpc::ServerReaderWriter<v1::EchoReply, v1::EchoRequest>* stream) override;
+
+ private:
+  void Begin(grpc::ServerContext* context) const;
+  void Fill(const grpc::ServerContext& context, const v1::EchoRequest& request,
+            v1::EchoReply* reply) const;
+  // Waits as the request says; false if the call was cancelled meanwhile.
+  static bool Delay(const grpc::ServerContext& context, const v1::EchoRequest& request);
+
+  const std::string name_;
+};
+
 grpc::Status StatusOf(const v1::EchoRequest& request) {
   return {static_cast<grpc::StatusCode>(request.status_code()), request.status_message()};
 }
-
-}  // namespace
 
 void EchoService::Begin(grpc::ServerContext* context) const {
   context->AddInitialMetadata("x-echo-server", name_);
@@ -93,6 +118,34 @@ grpc::Status EchoService::Converse(
     if (!stream->Write(reply)) return grpc::Status::CANCELLED;
   }
   return StatusOf(request);
+}
+
+}  // namespace
+
+struct EchoServer::Running {
+  explicit Running(const std::string& name) : service(name) {}
+
+  EchoService service;
+  std::unique_ptr<grpc::Server> server;
+};
+
+EchoServer::EchoServer(const std::string& port, const std::string& name)
+    : running_(std::make_unique<Running>(name)) {
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::ServerBuilder builder;
+  builder.SetMaxReceiveMessageSize(64 << 20);
+  builder.AddListeningPort("[::]:" + port, grpc::InsecureServerCredentials());
+  builder.RegisterService(&running_->service);
+  running_->server = builder.BuildAndStart();
+}
+
+EchoServer::~EchoServer() = default;
+
+bool EchoServer::listening() const { return running_->server != nullptr; }
+
+void EchoServer::Shutdown() {
+  running_->server->Shutdown(system_clock::now() + std::chrono::seconds(5));
 }
 
 }  // namespace countersign::test
