@@ -8,6 +8,7 @@
 
 #include "absl/strings/string_view.h"
 #include "proxy/http/codec.h"
+#include "proxy/router/deadlines.h"
 #include "proxy/router/response_flags.h"
 #include "proxy/router/route_table.h"
 #include "proxy/upstream/http_stream_request.h"
@@ -45,7 +46,6 @@ LocalReply PoolFailureReply(const ReplySubject& subject, upstream::PoolFailure f
                             absl::string_view explanation);
 LocalReply BrokenStreamReply(const ReplySubject& subject, http::StreamEnd end);
 
-enum class Expired : uint8_t { kRoute, kGrpcDeadline, kTry, kTryIdle, kIdle };
 // `request_complete`: the client has sent all of it, so it is the endpoint that is slow.
 LocalReply TimeoutReply(const ReplySubject& subject, Expired what, std::chrono::milliseconds limit,
                         bool request_complete);

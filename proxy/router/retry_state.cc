@@ -8,8 +8,7 @@ using config::RetryPolicy;
 
 bool RetryState::Wants(TryFailure failure) const {
   switch (failure) {
-    case TryFailure::kOverflow:
-    case TryFailure::kNoIdentity:
+    case TryFailure::kLocal:
       return false;
     case TryFailure::kConnect:
       // Nothing was sent, so it is a reset before the request as well.
@@ -25,7 +24,7 @@ bool RetryState::Wants(TryFailure failure) const {
   return false;
 }
 
-bool RetryState::Wants(uint16_t status, std::optional<int> grpc_status) const {
+bool RetryState::Wants(uint16_t status, std::optional<http::GrpcStatus> grpc_status) const {
   if (On(RetryPolicy::k5xx) && status >= 500 && status < 600) return true;
   if (On(RetryPolicy::kGatewayError) && status >= 502 && status <= 504) return true;
   if (On(RetryPolicy::kRetriable4xx) && status == 409) return true;
@@ -36,15 +35,15 @@ bool RetryState::Wants(uint16_t status, std::optional<int> grpc_status) const {
   }
   if (!grpc_status.has_value()) return false;
   switch (*grpc_status) {
-    case 1:
+    case http::GrpcStatus::kCancelled:
       return On(RetryPolicy::kGrpcCancelled);
-    case 4:
+    case http::GrpcStatus::kDeadlineExceeded:
       return On(RetryPolicy::kGrpcDeadlineExceeded);
-    case 8:
+    case http::GrpcStatus::kResourceExhausted:
       return On(RetryPolicy::kGrpcResourceExhausted);
-    case 13:
+    case http::GrpcStatus::kInternal:
       return On(RetryPolicy::kGrpcInternal);
-    case 14:
+    case http::GrpcStatus::kUnavailable:
       return On(RetryPolicy::kGrpcUnavailable);
     default:
       return false;

@@ -7,18 +7,18 @@
 #include <optional>
 
 #include "proxy/config/route.h"
+#include "proxy/http/grpc.h"
 #include "proxy/router/dice.h"
 
 namespace countersign::router {
 
 // How a try ended without a response.
 enum class TryFailure : uint8_t {
-  kOverflow,    // a circuit breaker: never tried again, that would be more of the same
-  kNoIdentity,  // no other endpoint would help
-  kConnect,     // nothing was sent
-  kRefused,     // the endpoint says that it has not begun
-  kReset,       // after the request was sent, in part at least
-  kTimeout,     // per-try time-out
+  kLocal,    // a circuit breaker, or no certificate: the next try would fare no better
+  kConnect,  // nothing was sent
+  kRefused,  // the endpoint says that it has not begun
+  kReset,    // after the request was sent, in part at least
+  kTimeout,  // per-try time-out
 };
 
 // One request's. What Envoy's retry_on means, condition by condition (router filter,
@@ -39,7 +39,7 @@ class RetryState {
 
   bool Wants(TryFailure failure) const;
   // `grpc_status`: of a response that has it in its head (trailers-only), otherwise nothing.
-  bool Wants(uint16_t status, std::optional<int> grpc_status) const;
+  bool Wants(uint16_t status, std::optional<http::GrpcStatus> grpc_status) const;
 
   // Uses one up, and says how long to wait before: exponential, with full jitter
   // (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/), so that a crowd of

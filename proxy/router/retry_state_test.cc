@@ -22,7 +22,7 @@ TEST(RetryStateTest, TheDefaultRepeatsOnlyWhatNeverReachedAnApplication) {
   EXPECT_FALSE(state.Wants(TryFailure::kReset));
   EXPECT_FALSE(state.Wants(TryFailure::kTimeout));
   EXPECT_FALSE(state.Wants(503, std::nullopt));
-  EXPECT_FALSE(state.Wants(200, 14));
+  EXPECT_FALSE(state.Wants(200, http::GrpcStatus::kUnavailable));
 }
 
 TEST(RetryStateTest, EachConditionWantsWhatEnvoySaysOfIt) {
@@ -60,16 +60,16 @@ TEST(RetryStateTest, GrpcConditionsLookAtTheStatusInTheHead) {
                                    {RetryPolicy::kGrpcUnavailable, 14}}) {
     const RetryPolicy policy{.on = on};
     for (int other = 0; other <= 16; ++other) {
-      EXPECT_EQ(State(policy).Wants(200, other), other == status) << on << " " << other;
+      EXPECT_EQ(State(policy).Wants(200, static_cast<http::GrpcStatus>(other)), other == status)
+          << on << " " << other;
     }
     EXPECT_FALSE(State(policy).Wants(200, std::nullopt));
   }
 }
 
-TEST(RetryStateTest, AnOpenBreakerIsNeverTriedAgain) {
+TEST(RetryStateTest, WhatTheProxyItselfLacksIsNeverTriedAgain) {
   const RetryPolicy everything{.on = ~0u};
-  EXPECT_FALSE(State(everything).Wants(TryFailure::kOverflow));
-  EXPECT_FALSE(State(everything).Wants(TryFailure::kNoIdentity));
+  EXPECT_FALSE(State(everything).Wants(TryFailure::kLocal));
 }
 
 TEST(RetryStateTest, APolicyThatNamesNothingGivesNothing) {

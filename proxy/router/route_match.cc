@@ -3,6 +3,7 @@
 #include <string>
 
 #include "absl/strings/match.h"
+#include "proxy/http/grpc.h"
 
 namespace countersign::router {
 namespace {
@@ -154,17 +155,10 @@ bool MatchQuery(const config::QueryMatch& match, absl::string_view query) {
   return MatchString(match.match, value);
 }
 
-bool IsGrpc(const http::HeaderMap& headers) {
-  constexpr absl::string_view kGrpc = "application/grpc";
-  const absl::string_view type = headers.Get(http::HeaderId::kContentType);
-  if (!absl::StartsWith(type, kGrpc)) return false;
-  return type.size() == kGrpc.size() || type[kGrpc.size()] == '+' || type[kGrpc.size()] == ';';
-}
-
 bool MatchAllButPath(const config::RouteMatch& match, const http::RequestHead& head,
                      absl::string_view query) {
   if (!match.method.empty() && head.method != match.method) return false;
-  if (match.grpc && !IsGrpc(head.headers)) return false;
+  if (match.grpc && !http::IsGrpc(head.headers)) return false;
   for (const config::HeaderMatch& header : match.headers) {
     if (!MatchHeader(header, head)) return false;
   }

@@ -31,9 +31,6 @@ bool MatchQuery(const config::QueryMatch& match, absl::string_view query);
 // Null data when there is none of that name.
 absl::string_view FindQueryParameter(absl::string_view query, absl::string_view name);
 
-// content-type is application/grpc, or one of its forms (+proto; parameters).
-bool IsGrpc(const http::HeaderMap& headers);
-
 // All conditions of a route but the path.
 bool MatchAllButPath(const config::RouteMatch& match, const http::RequestHead& head,
                      absl::string_view query);

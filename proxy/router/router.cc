@@ -6,8 +6,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "proxy/buffer/byte_stream.h"
-#include "proxy/router/grpc_status.h"
-#include "proxy/router/grpc_timeout.h"
+#include "proxy/http/grpc.h"
 #include "proxy/router/header_changes.h"
 #include "proxy/router/path_rewrite.h"
 #include "proxy/router/redirect.h"
@@ -17,11 +16,26 @@
 namespace countersign::router {
 
 using http::HeaderId;
+namespace {
+
+// Nothing when there is no such field; what is no status is UNKNOWN.
+std::optional<http::GrpcStatus> GrpcStatusOf(const http::HeaderMap& headers) {
+  const http::Field* field = headers.Find(HeaderId::kGrpcStatus);
+  if (field == nullptr) return std::nullopt;
+  return http::ParseGrpcStatus(field->value).value_or(http::GrpcStatus::kUnknown);
+}
+
+// HTTP at the other sidecar, not a tunnel to the application itself.
+bool SpeaksMeshHttp(const config::Endpoint& endpoint) {
+  return endpoint.transport == config::EndpointTransport::kTls ||
+         (endpoint.transport == config::EndpointTransport::kHbone && endpoint.mesh_http);
+}
+
+}  // namespace
 
 Router::Router(event::Dispatcher& dispatcher)
     : dispatcher_(dispatcher),
-      timer_(dispatcher.timers(), this, [](void* self) { static_cast<Router*>(self)->OnTimer(); }) {
-}
+      deadlines_(dispatcher, this, [](void* self) { static_cast<Router*>(self)->OnTimer(); }) {}
 
 Router::~Router() {
   Reset();
@@ -36,29 +50,29 @@ void Router::Start(Downstream& downstream, const RequestContext& context, http::
   context_ = context;
   head_ = &head;
   request_complete_ = end;
-  started_ = last_move_ = dispatcher_.now();
+  deadlines_.Begin();
   ++request_;
   if (context.choice.route == nullptr) return Reply(NoRouteReply(context.choice, head));
-  grpc_ = IsGrpc(head.headers);
+  grpc_ = http::IsGrpc(head.headers);
   if (grpc_) {
-    auto timeout = ParseGrpcTimeout(head.headers.Get(HeaderId::kGrpcTimeout));
+    const auto timeout = http::ParseGrpcTimeout(head.headers.Get(HeaderId::kGrpcTimeout));
     if (timeout.has_value()) {
+      const auto wanted = std::chrono::ceil<std::chrono::milliseconds>(*timeout);
       const std::chrono::milliseconds most = action().max_grpc_timeout;
-      grpc_deadline_ = started_ + (most.count() > 0 ? std::min(*timeout, most) : *timeout);
+      deadlines_.LimitCall(most.count() > 0 ? std::min(wanted, most) : wanted);
     }
   }
   const config::FaultPolicy& fault = route().fault;
   if (fault.delay.count() > 0 && dice_.PerMillion(fault.delay_per_million)) {
     info_.flags.Add(kDelayInjected);
     phase_ = Phase::kDelayed;
-    wait_until_ = started_ + fault.delay;
-    return ArmTimer();
+    deadlines_.Wait(fault.delay);
+    return deadlines_.Arm();
   }
   AfterDelay();
 }
 
 void Router::AfterDelay() {
-  wait_until_ = kNever;
   phase_ = Phase::kTrying;
   const config::FaultPolicy& fault = route().fault;
   if (dice_.PerMillion(fault.abort_per_million)) {
@@ -126,8 +140,9 @@ void Router::Forward() {
   uint64_t content_length = 0;
   (void)absl::SimpleAtoi(head_->headers.Get(HeaderId::kContentLength), &content_length);
   body_.Begin(retry_.possible() || mirror_mask_ != 0, content_length);
-  idle_ = action().idle_timeout.count() > 0 ? action().idle_timeout : context_.default_idle_timeout;
-  if (request_complete_ || head_->opens_tunnel()) StartTotalTimer();
+  deadlines_.LimitIdle(action().idle_timeout.count() > 0 ? action().idle_timeout
+                                                         : context_.default_idle_timeout);
+  if (request_complete_ || head_->opens_tunnel()) deadlines_.LimitTotal(action().timeout);
   const uint64_t request = request_;
   StartTry();
   // After the original, so that it never waits for a copy.
@@ -152,7 +167,6 @@ bool Router::PrepareHead() {
 
 void Router::StartTry() {
   phase_ = Phase::kTrying;
-  wait_until_ = kNever;
   const absl::Span<const upstream::Host* const> tried =
       action().retry.other_hosts ? absl::MakeConstSpan(tried_)
                                  : absl::Span<const upstream::Host* const>();
@@ -164,8 +178,9 @@ void Router::StartTry() {
   info_.attempt_started = dispatcher_.now();
   attempt_ = TakeAttempt();
   attempt_->Begin(head_->protocol);
-  StartTryTimers();
-  ArmTimer();
+  deadlines_.BeginTry(action().retry.per_try_idle_timeout);
+  LimitTry();
+  deadlines_.Arm();
   cluster_->NewStream(*host, *attempt_);
 }
 
@@ -173,21 +188,16 @@ void Router::OnReady(http::ClientStream& stream,
                      const upstream::UpstreamConnectionInfo& connection) {
   info_.upstream_remote = connection.remote;
   info_.upstream_peer = connection.peer;
-  if (grpc_deadline_ != kNever) {
+  const std::optional<std::chrono::milliseconds> left = deadlines_.call_left();
+  if (left.has_value() &&
+      *left != http::ParseGrpcTimeout(head_->headers.Get(HeaderId::kGrpcTimeout))) {
     // What is left of it is what the endpoint has.
-    const auto left =
-        std::max(std::chrono::milliseconds(0),
-                 std::chrono::ceil<std::chrono::milliseconds>(grpc_deadline_ - dispatcher_.now()));
-    if (ParseGrpcTimeout(head_->headers.Get(HeaderId::kGrpcTimeout)) != left) {
-      char text[kGrpcTimeoutBytes];
-      head_->headers.Set(HeaderId::kGrpcTimeout, FormatGrpcTimeout(left, text));
-    }
+    head_->headers.Set(HeaderId::kGrpcTimeout, http::FormatGrpcTimeout(*left));
   }
   // The sidecar at the other end asks its application in the protocol of ours, where nobody
   // declared one.
   if (cluster_->config().protocol == config::AppProtocol::kAuto &&
-      head_->protocol == http::Protocol::kHttp2 &&
-      info_.host->endpoint.transport != config::EndpointTransport::kPlaintext) {
+      head_->protocol == http::Protocol::kHttp2 && SpeaksMeshHttp(info_.host->endpoint)) {
     if (!head_->headers.Has(HeaderId::kCountersignDownstream)) {
       head_->headers.AddBorrowed(HeaderId::kCountersignDownstream,
                                  http::ProtocolName(http::Protocol::kHttp2));
@@ -204,15 +214,16 @@ void Router::OnReady(http::ClientStream& stream,
 }
 
 void Router::OnInformational(http::ResponseHead& head) {
-  last_move_ = dispatcher_.now();
+  deadlines_.Moved();
   downstream_->OnInformational(head);
 }
 
 void Router::OnResponseHead(http::ResponseHead& head, bool end) {
-  last_move_ = dispatcher_.now();
+  deadlines_.Moved();
   attempt_->response_started = true;
   attempt_->response_ended = end;
-  const std::optional<int> grpc_status = grpc_ ? GrpcStatusOf(head.headers) : std::optional<int>();
+  const std::optional<http::GrpcStatus> grpc_status =
+      grpc_ ? GrpcStatusOf(head.headers) : std::optional<http::GrpcStatus>();
   if (head_->is_connect()) {
     tunnel_ = head.status >= 200 && head.status < 300 && !end;
   } else if (!head_->upgrade.empty()) {
@@ -220,20 +231,22 @@ void Router::OnResponseHead(http::ResponseHead& head, bool end) {
   }
   if (!grpc_ || grpc_status.has_value() || head.status != 200) {
     ReportOutcome(upstream::Outcome::Kind::kResponse,
-                  grpc_status.has_value() ? GrpcToHttpStatus(*grpc_status) : head.status);
+                  grpc_status.has_value() ? http::HttpStatusOfGrpc(*grpc_status) : head.status);
   } else if (end) {
     ReportGrpcOutcome(head.headers);
   }
   if (TryAgain(!tunnel_ && retry_.Wants(head.status, grpc_status))) return;
 
   phase_ = Phase::kResponding;
-  try_deadline_ = kNever;
+  deadlines_.LimitTry(std::chrono::milliseconds(0));
   if (mirror_mask_ == 0) body_.StopKeeping();
   info_.first_byte = dispatcher_.now();
   if (tunnel_) {
     // A tunnel lasts as long as its two ends want. Only the route's own idle time-out ends it.
-    total_deadline_ = kNever;
-    idle_ = action().idle_timeout;
+    deadlines_.LimitTotal(std::chrono::milliseconds(0));
+    deadlines_.LimitIdle(action().idle_timeout);
+  } else if (head_->opens_tunnel()) {
+    body_.Clear();  // what was for the tunnel is for nobody now
   }
   ApplyResponseChanges(context_.choice, weighted_, head);
   if (hash_.new_cookie != nullptr) {
@@ -247,11 +260,13 @@ void Router::OnResponseHead(http::ResponseHead& head, bool end) {
     FinishResponse();
   } else if (tunnel_) {
     SendPending();
+  } else {
+    UpdateFlow();
   }
 }
 
 void Router::OnResponseBody(buffer::Buffer& data, bool end) {
-  last_move_ = dispatcher_.now();
+  deadlines_.Moved();
   if (end) {
     attempt_->response_ended = true;
     if (grpc_) ReportGrpcOutcome(http::HeaderMap());
@@ -262,7 +277,7 @@ void Router::OnResponseBody(buffer::Buffer& data, bool end) {
 }
 
 void Router::OnResponseTrailers(http::HeaderMap& trailers) {
-  last_move_ = dispatcher_.now();
+  deadlines_.Moved();
   attempt_->response_ended = true;
   if (grpc_) ReportGrpcOutcome(trailers);
   const uint64_t request = request_;
@@ -277,23 +292,16 @@ void Router::FinishResponse() {
 }
 
 void Router::OnStreamWritable() {
-  last_move_ = dispatcher_.now();
+  deadlines_.Moved();
   UpdateFlow();
 }
 
 void Router::OnNoStream(upstream::PoolFailure failure, const std::string& explanation) {
-  switch (failure) {
-    case upstream::PoolFailure::kOverflow:
-      return OnTryFailed(TryFailure::kOverflow,
-                         [&] { return PoolFailureReply(Subject(), failure, explanation); });
-    case upstream::PoolFailure::kNoIdentity:
-      return OnTryFailed(TryFailure::kNoIdentity,
-                         [&] { return PoolFailureReply(Subject(), failure, explanation); });
-    case upstream::PoolFailure::kConnect:
-      ReportOutcome(upstream::Outcome::Kind::kConnectFailure);
-      return OnTryFailed(TryFailure::kConnect,
-                         [&] { return PoolFailureReply(Subject(), failure, explanation); });
-  }
+  const bool connect = failure == upstream::PoolFailure::kConnect;
+  if (connect) ReportOutcome(upstream::Outcome::Kind::kConnectFailure);
+  // A full pool, and a proxy without a certificate, are no better the next time.
+  OnTryFailed(connect ? TryFailure::kConnect : TryFailure::kLocal,
+              [&] { return PoolFailureReply(Subject(), failure, explanation); });
 }
 
 void Router::OnStreamEnd(UpstreamRequest& attempt, http::StreamEnd end) {
@@ -306,21 +314,17 @@ void Router::OnStreamEnd(UpstreamRequest& attempt, http::StreamEnd end) {
     return;
   }
   if (attempt.response_ended && end == http::StreamEnd::kFinished) return Close();
-  if (phase_ == Phase::kResponding) {
-    ReportOutcome(upstream::Outcome::Kind::kReset);
-    return Break(FlagsOf(end), ReasonOf(end));
-  }
   ReportOutcome(upstream::Outcome::Kind::kReset);
+  if (phase_ == Phase::kResponding) return Break(FlagsOf(end), ReasonOf(end));
   OnTryFailed(end == http::StreamEnd::kRefused ? TryFailure::kRefused : TryFailure::kReset,
               [&] { return BrokenStreamReply(Subject(), end); });
 }
 
-// --- the request's body
-// ---------------------------------------------------------------------------
+// The request's body.
 
 void Router::SendData(buffer::Buffer& data, bool end) {
   if (phase_ == Phase::kIdle || phase_ == Phase::kDone) return data.Clear();
-  last_move_ = dispatcher_.now();
+  deadlines_.Moved();
   if (end) request_complete_ = true;
   if (sending()) {
     body_.Keep(data);
@@ -338,7 +342,7 @@ void Router::SendData(buffer::Buffer& data, bool end) {
 
 void Router::SendTrailers(http::HeaderMap& trailers) {
   if (phase_ == Phase::kIdle || phase_ == Phase::kDone) return;
-  last_move_ = dispatcher_.now();
+  deadlines_.Moved();
   request_complete_ = true;
   body_.SetTrailers(trailers);
   if (sending()) {
@@ -367,10 +371,11 @@ void Router::SendPending() {
 }
 
 void Router::OnRequestComplete() {
-  if (phase_ == Phase::kDelayed || tunnel_) return;  // Forward does it after the delay
-  StartTotalTimer();
-  if (phase_ == Phase::kTrying) StartTryTimers();
-  ArmTimer();
+  // Forward does it after the delay; a tunnel has no end of its request.
+  if (phase_ == Phase::kDelayed || head_->opens_tunnel()) return;
+  deadlines_.LimitTotal(action().timeout);
+  if (phase_ == Phase::kTrying) LimitTry();
+  deadlines_.Arm();
   StartMirrors();
 }
 
@@ -411,8 +416,7 @@ void Router::StartMirrors() {
   if (phase_ == Phase::kResponding) body_.StopKeeping();
 }
 
-// --- retries and ends
-// -----------------------------------------------------------------------------
+// Retries and ends.
 
 bool Router::TryAgain(bool wanted) {
   if (!wanted) return false;
@@ -437,8 +441,8 @@ bool Router::TryAgain(bool wanted) {
   LetGo();
   body_.Rewind();
   phase_ = Phase::kBackoff;
-  wait_until_ = dispatcher_.now() + retry_.Take(dice_);
-  ArmTimer();
+  deadlines_.Wait(retry_.Take(dice_));
+  deadlines_.Arm();
   return true;
 }
 
@@ -454,7 +458,7 @@ std::unique_ptr<UpstreamRequest> Router::TakeAttempt() {
 }
 
 void Router::LetGo() {
-  try_deadline_ = kNever;
+  deadlines_.EndTry();
   if (attempt_ == nullptr) return;
   std::unique_ptr<UpstreamRequest> attempt = std::move(attempt_);
   attempt->Cancel();
@@ -488,9 +492,9 @@ void Router::ReportOutcome(upstream::Outcome::Kind kind, uint16_t status) {
 }
 
 void Router::ReportGrpcOutcome(const http::HeaderMap& fields) {
-  constexpr int kUnknown = 2;  // what gRPC makes of a call that ended without a status
+  // A call that ended without a status is UNKNOWN to gRPC.
   ReportOutcome(upstream::Outcome::Kind::kResponse,
-                GrpcToHttpStatus(GrpcStatusOf(fields).value_or(kUnknown)));
+                http::HttpStatusOfGrpc(GrpcStatusOf(fields).value_or(http::GrpcStatus::kUnknown)));
 }
 
 ReplySubject Router::Subject() const {
@@ -515,7 +519,7 @@ void Router::Break(ResponseFlags flags, absl::string_view reason) {
 
 void Router::Close() {
   phase_ = Phase::kDone;
-  wait_until_ = total_deadline_ = grpc_deadline_ = kNever;
+  deadlines_.End();
   LetGo();
   EndRetry();
   body_.Clear();
@@ -550,56 +554,22 @@ void Router::Reset() {
   local_head_.Clear();
 }
 
-// --- time-outs
-// ------------------------------------------------------------------------------------
+// Time-outs.
 
-void Router::StartTotalTimer() {
-  if (action().timeout.count() > 0) total_deadline_ = dispatcher_.now() + action().timeout;
-}
-
-void Router::StartTryTimers() {
-  try_idle_ = action().retry.per_try_idle_timeout;
-  const std::chrono::milliseconds timeout = action().retry.per_try_timeout;
-  if (timeout.count() > 0 && (request_complete_ || head_->opens_tunnel())) {
-    try_deadline_ = dispatcher_.now() + timeout;
+void Router::LimitTry() {
+  // A try has its time once the client has said all that it wants.
+  if (request_complete_ || head_->opens_tunnel()) {
+    deadlines_.LimitTry(action().retry.per_try_timeout);
   }
-}
-
-event::Instant Router::NextDeadline() const {
-  event::Instant next =
-      std::min({wait_until_, total_deadline_, grpc_deadline_, try_deadline_, kNever});
-  if (idle_.count() > 0) next = std::min(next, last_move_ + idle_);
-  if (try_idle_.count() > 0 && attempt_ != nullptr) {
-    next = std::min(next, std::max(last_move_, info_.attempt_started) + try_idle_);
-  }
-  return next;
-}
-
-void Router::ArmTimer() {
-  const event::Instant next = NextDeadline();
-  if (next >= armed_for_) return;
-  armed_for_ = next;
-  const auto after = std::chrono::ceil<std::chrono::milliseconds>(next - dispatcher_.now());
-  timer_.Arm(std::max(std::chrono::milliseconds(0), after));
 }
 
 void Router::OnTimer() {
-  armed_for_ = kNever;
   if (phase_ == Phase::kIdle || phase_ == Phase::kDone) return;
-  const event::Instant now = dispatcher_.now();
-  if (now >= grpc_deadline_) {
-    return OnExpired(Expired::kGrpcDeadline, std::chrono::duration_cast<std::chrono::milliseconds>(
-                                                 grpc_deadline_ - started_));
-  }
-  if (now >= total_deadline_) return OnExpired(Expired::kRoute, action().timeout);
-  if (now >= wait_until_) return phase_ == Phase::kDelayed ? AfterDelay() : StartTry();
-  if (now >= try_deadline_) return OnExpired(Expired::kTry, action().retry.per_try_timeout);
-  if (try_idle_.count() > 0 && attempt_ != nullptr &&
-      now >= std::max(last_move_, info_.attempt_started) + try_idle_) {
-    return OnExpired(Expired::kTryIdle, try_idle_);
-  }
-  if (idle_.count() > 0 && now >= last_move_ + idle_) return OnExpired(Expired::kIdle, idle_);
-  ArmTimer();
+  const std::optional<Deadlines::Due> due = deadlines_.Next();
+  if (!due.has_value()) return;
+  if (!due->waited) return OnExpired(due->what, due->limit);
+  if (phase_ == Phase::kDelayed) return AfterDelay();
+  StartTry();
 }
 
 void Router::OnExpired(Expired what, std::chrono::milliseconds limit) {

@@ -15,6 +15,7 @@
 #include "api/spiffe/verifier.h"
 #include "proxy/event/dispatcher.h"
 #include "proxy/http/codec.h"
+#include "proxy/router/deadlines.h"
 #include "proxy/router/dice.h"
 #include "proxy/router/hash_policy.h"
 #include "proxy/router/local_reply.h"
@@ -33,7 +34,7 @@ namespace countersign::router {
 class Downstream {
  public:
   virtual void OnInformational(http::ResponseHead& head) = 0;
-  // `head` lives until OnResponseEnd or Cancel; may be changed.
+  // `head` lives until the response's end or Cancel; may be changed.
   virtual void OnResponse(http::ResponseHead& head, bool end) = 0;
   virtual void OnResponseData(buffer::Buffer& data, bool end) = 0;
   virtual void OnResponseTrailers(http::HeaderMap& trailers) = 0;
@@ -131,7 +132,6 @@ class Router final {
   };
   // Of a copy whose route has no time-out of its own.
   static constexpr std::chrono::milliseconds kMirrorTimeout{15'000};
-  static constexpr event::Instant kNever = event::Instant::max();
 
   // In the order in which they come.
   void AfterDelay();
@@ -180,10 +180,7 @@ class Router final {
   void Close();
 
   // Of time-outs.
-  void StartTotalTimer();
-  void StartTryTimers();
-  event::Instant NextDeadline() const;
-  void ArmTimer();
+  void LimitTry();
   void OnTimer();
   void OnExpired(Expired what, std::chrono::milliseconds limit);
 
@@ -220,17 +217,7 @@ class Router final {
   std::vector<std::unique_ptr<UpstreamRequest>> spare_;
   std::vector<std::unique_ptr<Mirror>> mirrors_;
 
-  // One timer for all: it is left where it is when a deadline moves back, and asks again.
-  event::Timer timer_;
-  event::Instant armed_for_ = kNever;
-  event::Instant started_{};
-  event::Instant last_move_{};
-  event::Instant wait_until_ = kNever;  // kDelayed, kBackoff
-  event::Instant total_deadline_ = kNever;
-  event::Instant grpc_deadline_ = kNever;
-  event::Instant try_deadline_ = kNever;
-  std::chrono::milliseconds idle_{0};
-  std::chrono::milliseconds try_idle_{0};
+  Deadlines deadlines_;
 
   http::ResponseHead local_head_;  // of redirects and direct responses
   std::string scratch_;

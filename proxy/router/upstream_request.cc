@@ -7,9 +7,10 @@ namespace countersign::router {
 // After each of these the object may be at another request's work already: they touch nothing.
 
 void UpstreamRequest::OnStreamReady(http::ClientStream& ready,
-                                    const upstream::UpstreamConnectionInfo& connection) {
+                                    const upstream::UpstreamConnectionInfo& info) {
   stream = &ready;
-  router_.OnReady(ready, connection);
+  connection = &info;
+  router_.OnReady(ready, info);
 }
 
 void UpstreamRequest::OnStreamFailed(upstream::PoolFailure failure, buffer::CloseReason,

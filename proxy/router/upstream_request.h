@@ -19,6 +19,7 @@ class UpstreamRequest final : public upstream::HttpStreamRequest,
 
   void Begin(http::Protocol downstream_protocol) {
     stream = nullptr;
+    connection = nullptr;
     end_sent = response_started = response_ended = reported = false;
     downstream_protocol_ = downstream_protocol;
   }
@@ -27,6 +28,8 @@ class UpstreamRequest final : public upstream::HttpStreamRequest,
   // does.
   http::Protocol downstream_protocol() const { return downstream_protocol_; }
 
+  // Lives as long as the stream, its last callback included.
+  const upstream::UpstreamConnectionInfo* connection = nullptr;
   http::ClientStream* stream = nullptr;  // null before it is ready and after its end
   bool end_sent = false;                 // all of the request was given to the stream
   bool response_started = false;
