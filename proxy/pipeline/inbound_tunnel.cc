@@ -286,7 +286,8 @@ void InboundStream::Describe(ConnectionInfo* info) const {
   info->peer_expires_unix = absl::ToUnixSeconds(peer_->not_after);
   info->security = "mutual_tls";
   info->state = closed_cell_ == nullptr ? "connecting" : "open";
-  info->bytes_in = proxy_.received();
+  info->protocol = "tcp";
+  info->bytes_in = stream_->bytes_read();  // some came before the application was there
   info->bytes_out = proxy_.sent();
 }
 

@@ -10,7 +10,7 @@
 namespace countersign::server {
 namespace {
 
-constexpr size_t kColumns = 11;
+constexpr size_t kColumns = 13;
 using Row = std::array<std::string, kColumns>;
 
 std::string OrDash(const std::string& text) { return text.empty() ? "-" : text; }
@@ -33,6 +33,8 @@ std::string RenderConnectionsJson(const std::vector<ConnectionInfo>& connections
                                   {"destination", c.destination},
                                   {"upstream", c.upstream},
                                   {"security", c.security},
+                                  {"protocol", c.protocol},
+                                  {"requests", c.requests},
                                   {"peer_id", c.peer_id},
                                   {"peer_serial", c.peer_serial}};
     if (c.peer_expires_unix != 0) {
@@ -50,12 +52,13 @@ std::string RenderConnectionsJson(const std::vector<ConnectionInfo>& connections
 
 std::string RenderConnectionsText(const std::vector<ConnectionInfo>& connections, absl::Time now) {
   std::vector<Row> rows = {{"DIRECTION", "DOWNSTREAM", "DESTINATION", "UPSTREAM", "SECURITY",
-                            "PEER", "SERIAL", "EXPIRES", "STATE", "IN/OUT", "AGE"}};
+                            "PROTOCOL", "REQUESTS", "PEER", "SERIAL", "EXPIRES", "STATE", "IN/OUT",
+                            "AGE"}};
   for (const ConnectionInfo& c : connections) {
     rows.push_back({c.inbound ? "inbound" : "outbound", OrDash(c.downstream), OrDash(c.destination),
-                    OrDash(c.upstream), OrDash(c.security), OrDash(c.peer_id),
-                    OrDash(c.peer_serial), Remaining(c, now), OrDash(c.state),
-                    absl::StrCat(c.bytes_in, "/", c.bytes_out),
+                    OrDash(c.upstream), OrDash(c.security), OrDash(c.protocol),
+                    absl::StrCat(c.requests), OrDash(c.peer_id), OrDash(c.peer_serial),
+                    Remaining(c, now), OrDash(c.state), absl::StrCat(c.bytes_in, "/", c.bytes_out),
                     absl::StrFormat("%.1fs", c.age_seconds)});
   }
   std::array<size_t, kColumns> widths{};
