@@ -4,6 +4,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "proxy/upstream/cluster_table.h"
+#include "proxy/upstream/lb/peak_ewma.h"
 
 namespace countersign::upstream {
 namespace {
@@ -127,8 +128,8 @@ void Cluster::OnConnectionEnded(Host& host, bool opened, buffer::CloseReason, co
 void Cluster::OnOverflow(CircuitBreakers::Kind) {}
 
 void Cluster::OnOutcome(Host& host, const Outcome& outcome) {
-  (void)host;
-  (void)outcome;
+  const bool failed = outcome.kind != Outcome::Kind::kResponse || outcome.status >= 500;
+  PeakEwma::Observe(*config_, outcome.latency, failed, shared_.dispatcher.now(), &host);
 }
 
 bool Cluster::BeginRetry() {

@@ -4,11 +4,32 @@
 #include <cmath>
 
 #include "proxy/upstream/lb/least_request.h"
+#include "proxy/upstream/lb/maglev.h"
+#include "proxy/upstream/lb/peak_ewma.h"
+#include "proxy/upstream/lb/random_choice.h"
+#include "proxy/upstream/lb/ring_hash.h"
+#include "proxy/upstream/lb/round_robin.h"
 
 namespace countersign::upstream {
 
 std::unique_ptr<LoadBalancer> NewLoadBalancer(const config::Cluster& config,
                                               absl::Span<Host* const> hosts, Random& random) {
+  // One host needs no policy.
+  if (hosts.size() == 1) return std::make_unique<RandomChoice>(config, hosts, random);
+  switch (config.lb_policy) {
+    case config::LbPolicy::kRoundRobin:
+      return std::make_unique<RoundRobin>(config, hosts, random);
+    case config::LbPolicy::kLeastRequest:
+      break;
+    case config::LbPolicy::kRandom:
+      return std::make_unique<RandomChoice>(config, hosts, random);
+    case config::LbPolicy::kPeakEwma:
+      return std::make_unique<PeakEwma>(config, hosts, random);
+    case config::LbPolicy::kRingHash:
+      return std::make_unique<RingHash>(config, hosts, random);
+    case config::LbPolicy::kMaglev:
+      return std::make_unique<Maglev>(config, hosts, random);
+  }
   return std::make_unique<LeastRequest>(config, hosts, random);
 }
 
