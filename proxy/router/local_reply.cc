@@ -147,7 +147,8 @@ LocalReply PoolFailureReply(const ReplySubject& subject, upstream::PoolFailure f
   return reply;
 }
 
-LocalReply BrokenStreamReply(const ReplySubject& subject, http::StreamEnd end) {
+LocalReply BrokenStreamReply(const ReplySubject& subject, http::StreamEnd end,
+                             absl::string_view why) {
   LocalReply reply{.status = 503, .flags = FlagsOf(end), .reason = ReasonOf(end)};
   const std::string endpoint = Endpoint(subject);
   switch (end) {
@@ -162,10 +163,10 @@ LocalReply BrokenStreamReply(const ReplySubject& subject, http::StreamEnd end) {
                                     "about to stop; the request may be repeated.");
       break;
     case http::StreamEnd::kConnectionLost:
-      reply.sentence =
-          absl::StrCat("the connection to ", endpoint,
-                       " ended before it answered; whether the application has acted on the "
-                       "request is not known.");
+      reply.sentence = absl::StrCat("the connection to ", endpoint, " ended before it answered",
+                                    why.empty() ? "" : ": ", why,
+                                    "; whether the application has acted on the request is not "
+                                    "known.");
       break;
     case http::StreamEnd::kLimit:
       reply.status = 502;

@@ -44,7 +44,9 @@ LocalReply NoClusterReply(const ReplySubject& subject);
 LocalReply NoHealthyEndpointReply(const ReplySubject& subject);
 LocalReply PoolFailureReply(const ReplySubject& subject, upstream::PoolFailure failure,
                             absl::string_view explanation);
-LocalReply BrokenStreamReply(const ReplySubject& subject, http::StreamEnd end);
+// `why`: what is known of the connection's end; may be empty.
+LocalReply BrokenStreamReply(const ReplySubject& subject, http::StreamEnd end,
+                             absl::string_view why);
 
 // `request_complete`: the client has sent all of it, so it is the endpoint that is slow.
 LocalReply TimeoutReply(const ReplySubject& subject, Expired what, std::chrono::milliseconds limit,

@@ -38,7 +38,7 @@ class Mirror final : private upstream::HttpStreamRequest, private http::ClientSt
   void OnResponseComplete();
 
   http::ClientStream::Handler& stream_handler() override { return *this; }
-  http::Protocol downstream_protocol() const { return head_.protocol; }
+  http::Protocol downstream_protocol() const override { return head_.protocol; }
   void OnStreamReady(http::ClientStream& stream,
                      const upstream::UpstreamConnectionInfo& connection) override;
   void OnStreamFailed(upstream::PoolFailure failure, buffer::CloseReason reason,

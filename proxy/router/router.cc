@@ -316,8 +316,12 @@ void Router::OnStreamEnd(UpstreamRequest& attempt, http::StreamEnd end) {
   if (attempt.response_ended && end == http::StreamEnd::kFinished) return Close();
   ReportOutcome(upstream::Outcome::Kind::kReset);
   if (phase_ == Phase::kResponding) return Break(FlagsOf(end), ReasonOf(end));
-  OnTryFailed(end == http::StreamEnd::kRefused ? TryFailure::kRefused : TryFailure::kReset,
-              [&] { return BrokenStreamReply(Subject(), end); });
+  // A tunnel that was never opened has carried nothing to the application.
+  const bool refused = end == http::StreamEnd::kRefused ||
+                       attempt.connection->close_reason == buffer::CloseReason::kTunnelRefused;
+  OnTryFailed(refused ? TryFailure::kRefused : TryFailure::kReset, [&, this] {
+    return BrokenStreamReply(Subject(), end, attempt.connection->close_explanation);
+  });
 }
 
 // The request's body.

@@ -26,7 +26,7 @@ class UpstreamRequest final : public upstream::HttpStreamRequest,
 
   // What the application's own client spoke: decides between HTTP/1.1 and h2c where nothing else
   // does.
-  http::Protocol downstream_protocol() const { return downstream_protocol_; }
+  http::Protocol downstream_protocol() const override { return downstream_protocol_; }
 
   // Lives as long as the stream, its last callback included.
   const upstream::UpstreamConnectionInfo* connection = nullptr;
