@@ -52,7 +52,7 @@ TEST_P(GoldenTest, CompilesToExactlyThis) {
       << GetParam() << ".in.yaml > " << golden;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, GoldenTest, ::testing::Values("modes", "destinations"),
+INSTANTIATE_TEST_SUITE_P(All, GoldenTest, ::testing::Values("modes", "destinations", "routes"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(CompilerTest, EqualModelsGiveEqualVersionsAndBytes) {

@@ -11,9 +11,12 @@
 #include "api/xds/http_inspector.pb.h"
 #include "api/xds/http_protocol_options.pb.h"
 #include "api/xds/names.h"
+#include "control/compile/cluster_policy.h"
 #include "control/compile/http.h"
 #include "control/compile/peer_policy.h"
 #include "control/compile/port_facts.h"
+#include "control/compile/route_action.h"
+#include "control/compile/routes.h"
 #include "control/compile/standing_listeners.h"
 #include "control/compile/transport_sockets.h"
 
@@ -77,7 +80,8 @@ ExternalWorkloadSpec::Tunnel TunnelOf(const registry::Model& model, const Target
 }
 
 // What the endpoints speak, for whoever does not read our metadata.
-void SetUpstreamProtocol(registry::PortProtocol protocol, cluster::Cluster* out) {
+void SetUpstreamProtocol(registry::PortProtocol protocol,
+                         const mesh::v1alpha1::TrafficPolicySpec* policy, cluster::Cluster* out) {
   ::envoy::extensions::upstreams::http::v3::HttpProtocolOptions options;
   switch (protocol) {
     case registry::PortProtocol::kTcp:
@@ -92,6 +96,9 @@ void SetUpstreamProtocol(registry::PortProtocol protocol, cluster::Cluster* out)
     case registry::PortProtocol::kHttp2:
       options.mutable_explicit_http_config()->mutable_http2_protocol_options();
       break;
+  }
+  if (policy != nullptr) {
+    ApplyPolicy(*policy, &options);
   }
   (*out->mutable_typed_extension_protocol_options())[xds::kHttpProtocolOptions].PackFrom(options);
 }
@@ -129,6 +136,18 @@ void AddEndpoint(const registry::Model& model, const Target& target,
   // Whoever speaks no HBONE (a stock Envoy) reaches every mesh peer by TLS on the port itself.
   (*metadata[xds::kSocketMatchMetadata].mutable_fields())[xds::kSocketMatchKey].set_string_value(
       "true");
+}
+
+// Null where nothing is said.
+const mesh::v1alpha1::TrafficPolicySpec* PolicyOf(const registry::Model& model,
+                                                  const Destination& destination) {
+  if (destination.service == nullptr) {
+    return nullptr;
+  }
+  const registry::ServicePort* port = destination.service->FindPort(destination.port);
+  const registry::TrafficPolicy* policy =
+      port == nullptr ? nullptr : model.PolicyOf(*destination.service, *port);
+  return policy == nullptr ? nullptr : policy->spec.get();
 }
 
 }  // namespace
@@ -255,7 +274,12 @@ std::optional<route::RouteConfiguration> DestinationRoutes(const registry::Model
   out.set_name(destination.ClusterName());
   out.mutable_validate_clusters()->set_value(false);
   out.set_ignore_port_in_host_matching(true);
-  FillDefaultRoute(destination.ClusterName(), AddCatchAll(&out)->add_routes());
+  if (destination.service != nullptr) {
+    FillServiceRoutes(model, *destination.service, *destination.service->FindPort(destination.port),
+                      destination.ClusterName(), &out);
+  } else {
+    FillDefaultRoute(destination.ClusterName(), nullptr, AddCatchAll(&out)->add_routes());
+  }
   return out;
 }
 
@@ -281,7 +305,11 @@ cluster::Cluster DestinationCluster(const registry::Model& model, const Destinat
   plaintext->mutable_match();
   *plaintext->mutable_transport_socket() = Plaintext();
   const registry::PortProtocol protocol = ProtocolAt(model, destination);
-  SetUpstreamProtocol(protocol, &out);
+  const mesh::v1alpha1::TrafficPolicySpec* policy = PolicyOf(model, destination);
+  if (policy != nullptr) {
+    ApplyPolicy(*policy, &out);
+  }
+  SetUpstreamProtocol(protocol, policy, &out);
   auto& ours =
       *(*out.mutable_metadata()->mutable_filter_metadata())[xds::kMetadata].mutable_fields();
   ours[xds::kProtocolKey].set_string_value(ProtocolName(protocol));
@@ -303,12 +331,24 @@ endpoint::ClusterLoadAssignment DestinationEndpoints(const registry::Model& mode
                                                      const Destination& destination) {
   endpoint::ClusterLoadAssignment out;
   out.set_cluster_name(destination.ClusterName());
+  const mesh::v1alpha1::TrafficPolicySpec* policy = PolicyOf(model, destination);
+  const std::vector<Target> targets = Targets(model, destination);
+  // Priorities are numbered without gaps, as Envoy wants them.
+  std::map<uint32_t, uint32_t> priorities;
+  for (const Target& target : targets) {
+    priorities[PriorityOf(policy, target.workload->locality)];
+  }
+  uint32_t next = 0;
+  for (auto& [wanted, priority] : priorities) {
+    priority = next++;
+  }
   std::map<registry::Locality, endpoint::LocalityLbEndpoints*> localities;
-  for (const Target& target : Targets(model, destination)) {
+  for (const Target& target : targets) {
     const registry::Locality& where = target.workload->locality;
     endpoint::LocalityLbEndpoints*& group = localities[where];
     if (group == nullptr) {
       group = out.add_endpoints();
+      group->set_priority(priorities.at(PriorityOf(policy, where)));
       if (!where.region.empty()) {
         group->mutable_locality()->set_region(where.region);
         group->mutable_locality()->set_zone(where.zone);

@@ -5,7 +5,6 @@
 #include "api/xds/fault.pb.h"
 #include "api/xds/http_router.pb.h"
 #include "api/xds/names.h"
-#include "api/xds/previous_hosts.pb.h"
 
 namespace countersign::control::compile {
 namespace {
@@ -14,9 +13,7 @@ namespace hcm = ::envoy::extensions::filters::network::http_connection_manager::
 namespace listener = ::envoy::config::listener::v3;
 namespace route = ::envoy::config::route::v3;
 
-constexpr uint32_t kDefaultRetries = 2;
-// Envoy: how often a host is drawn again that was tried already.
-constexpr int kHostAttempts = 3;
+using mesh::v1alpha1::HttpSettings;
 
 template <typename Config>
 void AddFilter(const char* name, const Config& config, HttpConnectionManager* manager) {
@@ -27,18 +24,56 @@ void AddFilter(const char* name, const Config& config, HttpConnectionManager* ma
 
 }  // namespace
 
-HttpConnectionManager ConnectionManager(const registry::Model&, const std::string& name) {
+HttpConnectionManager ConnectionManager(const registry::Model& model, const std::string& name) {
   HttpConnectionManager out;
   out.set_stat_prefix(name);
   AddFilter(xds::kFaultFilter, envoy::extensions::filters::http::fault::v3::HTTPFault(), &out);
   envoy::extensions::filters::http::router::v3::Router router;
   router.set_suppress_envoy_headers(true);
   AddFilter(xds::kRouterFilter, router, &out);
+  const HttpSettings& http = model.mesh().http;
   out.mutable_normalize_path()->set_value(true);
-  out.set_merge_slashes(true);
-  out.set_path_with_escaped_slashes_action(HttpConnectionManager::REJECT_REQUEST);
-  out.set_forward_client_cert_details(HttpConnectionManager::SANITIZE_SET);
-  out.mutable_set_current_client_cert_details()->set_uri(true);
+  out.set_merge_slashes(!http.has_merge_slashes() || http.merge_slashes());
+  out.set_path_with_escaped_slashes_action(http.escaped_slashes() == HttpSettings::KEEP
+                                               ? HttpConnectionManager::KEEP_UNCHANGED
+                                           : http.escaped_slashes() == HttpSettings::UNESCAPE
+                                               ? HttpConnectionManager::UNESCAPE_AND_FORWARD
+                                               : HttpConnectionManager::REJECT_REQUEST);
+  if (http.forward_client_cert() == HttpSettings::NONE ||
+      http.forward_client_cert() == HttpSettings::RFC9440) {
+    // Envoy has no RFC 9440: `inbound` says so in its metadata.
+    out.set_forward_client_cert_details(HttpConnectionManager::SANITIZE);
+  } else {
+    out.set_forward_client_cert_details(HttpConnectionManager::SANITIZE_SET);
+    out.mutable_set_current_client_cert_details()->set_uri(true);
+  }
+  if (http.has_request_headers_timeout()) {
+    *out.mutable_request_headers_timeout() = http.request_headers_timeout();
+  }
+  if (http.has_stream_idle_timeout()) {
+    *out.mutable_stream_idle_timeout() = http.stream_idle_timeout();
+  }
+  if (http.has_idle_timeout()) {
+    *out.mutable_common_http_protocol_options()->mutable_idle_timeout() = http.idle_timeout();
+  }
+  if (http.has_max_connection_duration()) {
+    *out.mutable_common_http_protocol_options()->mutable_max_connection_duration() =
+        http.max_connection_duration();
+  }
+  if (http.max_headers_count() != 0) {
+    out.mutable_common_http_protocol_options()->mutable_max_headers_count()->set_value(
+        http.max_headers_count());
+  }
+  if (http.max_request_headers_kb() != 0) {
+    out.mutable_max_request_headers_kb()->set_value(http.max_request_headers_kb());
+  }
+  if (http.max_concurrent_streams() != 0) {
+    out.mutable_http2_protocol_options()->mutable_max_concurrent_streams()->set_value(
+        http.max_concurrent_streams());
+  }
+  if (model.mesh().trace_percent > 0) {
+    out.mutable_tracing()->mutable_random_sampling()->set_value(model.mesh().trace_percent);
+  }
   return out;
 }
 
@@ -58,18 +93,6 @@ void FillApplicationRoute(const std::string& cluster, route::Route* out) {
   action->mutable_timeout();  // 0: none
   route::RouteAction::UpgradeConfig* upgrade = action->add_upgrade_configs();
   upgrade->set_upgrade_type("websocket");
-}
-
-void FillDefaultRoute(const std::string& cluster, route::Route* out) {
-  FillApplicationRoute(cluster, out);
-  route::RetryPolicy* retry = out->mutable_route()->mutable_retry_policy();
-  retry->set_retry_on("connect-failure,refused-stream,reset-before-request");
-  retry->mutable_num_retries()->set_value(kDefaultRetries);
-  route::RetryPolicy::RetryHostPredicate* predicate = retry->add_retry_host_predicate();
-  predicate->set_name(xds::kPreviousHosts);
-  predicate->mutable_typed_config()->PackFrom(
-      envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate());
-  retry->set_host_selection_retry_max_attempts(kHostAttempts);
 }
 
 route::VirtualHost* AddCatchAll(route::RouteConfiguration* routes) {

@@ -22,10 +22,8 @@ HttpConnectionManager ConnectionManager(const registry::Model& model, const std:
 void FillHttpChain(const std::string& name, const HttpConnectionManager& manager,
                    envoy::config::listener::v3::FilterChain* chain);
 
-// A route for everything to `cluster`: retries of what certainly never arrived, no time-out,
-// WebSocket allowed.
-void FillDefaultRoute(const std::string& cluster, envoy::config::route::v3::Route* route);
-// The same with nothing to be retried: the application is asked once.
+// A route for everything to the application in `cluster`, which is asked once: no time-out, no
+// retries, WebSocket allowed.
 void FillApplicationRoute(const std::string& cluster, envoy::config::route::v3::Route* route);
 
 // A virtual host `*` in `routes`.

@@ -166,6 +166,9 @@ listener::Listener InboundListener(const registry::Model& model,
     writer.Write(port, facts, mtls.For(port));
   }
   writer.Write(std::nullopt, {}, mtls.fallback);
+  if (model.mesh().http.forward_client_cert() == mesh::v1alpha1::HttpSettings::RFC9440) {
+    SetText(xds::kClientCertKey, "rfc9440", out.mutable_metadata());
+  }
   if (!workload.locality.region.empty()) {
     SetText(xds::kLocalityKey, workload.locality.ToString(), out.mutable_metadata());
   }

@@ -1,17 +1,16 @@
 #include "control/registry/checks.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "api/mesh/v1alpha1/mesh.pb.h"
 #include "api/net/address.h"
 #include "api/spiffe/spiffe_id.h"
+#include "control/registry/route_checks.h"
+#include "control/registry/traffic_policy_checks.h"
 
 namespace countersign::control::registry {
 namespace {
@@ -20,107 +19,13 @@ namespace api = mesh::v1alpha1;
 
 constexpr int kMaxAddresses = 64;
 constexpr int kMaxPorts = 256;
-constexpr int kMaxLabels = 128;
 constexpr uint32_t kMaxWeight = 1'000'000;
 // An SVID that lives shorter is renewed so often that a short outage of the control plane ends the
 // mesh.
 constexpr int64_t kMinTtlSeconds = 2;
 constexpr int64_t kMaxTtlSeconds = 24 * 3600;
 
-// Collects errors under field paths.
-class Checker {
- public:
-  void Fail(std::string field, std::string reason) {
-    errors_.push_back({std::move(field), std::move(reason)});
-  }
-  std::vector<FieldError> Take() { return std::move(errors_); }
-
- private:
-  std::vector<FieldError> errors_;
-};
-
-// RFC 1123 as Kubernetes applies it: labels of [a-z0-9-], joined by dots where `dots`.
-bool IsDnsName(absl::string_view name, size_t max, bool dots) {
-  if (name.empty() || name.size() > max) {
-    return false;
-  }
-  bool start = true;
-  char last = '-';
-  for (char c : name) {
-    if (dots && c == '.') {
-      if (start || last == '-') {
-        return false;
-      }
-      start = true;
-      last = c;
-      continue;
-    }
-    const bool alnum = absl::ascii_islower(c) || absl::ascii_isdigit(c);
-    if (!alnum && (c != '-' || start)) {
-      return false;
-    }
-    start = false;
-    last = c;
-  }
-  return !start && last != '-';
-}
-
-// The part after an optional `prefix/`, or a value: [A-Za-z0-9._-], alphanumeric at both ends.
-bool IsLabelText(absl::string_view text) {
-  if (text.size() > 63) {
-    return false;
-  }
-  if (text.empty()) {
-    return true;
-  }
-  for (char c : text) {
-    if (!absl::ascii_isalnum(c) && c != '-' && c != '_' && c != '.') {
-      return false;
-    }
-  }
-  return absl::ascii_isalnum(text.front()) && absl::ascii_isalnum(text.back());
-}
-
-void CheckLabels(const google::protobuf::Map<std::string, std::string>& labels,
-                 const std::string& field, Checker* check) {
-  if (labels.size() > kMaxLabels) {
-    check->Fail(field, absl::StrCat("has ", labels.size(), " labels; at most ", kMaxLabels,
-                                    " are allowed"));
-    return;
-  }
-  for (const auto& [key, value] : labels) {
-    absl::string_view name = key;
-    const size_t slash = name.find('/');
-    bool ok = true;
-    if (slash != absl::string_view::npos) {
-      ok = IsDnsName(name.substr(0, slash), 253, true);
-      name.remove_prefix(slash + 1);
-    }
-    if (!ok || name.empty() || !IsLabelText(name)) {
-      check->Fail(field,
-                  "has a key that is no label: letters, digits, `-`, `_`, `.`, at most 63, "
-                  "after an optional DNS prefix and `/`");
-    } else if (!IsLabelText(value)) {
-      check->Fail(absl::StrCat(field, ".", key),
-                  "is no label value: letters, digits, `-`, `_`, `.`, at most 63, beginning and "
-                  "ending with a letter or digit");
-    }
-  }
-}
-
-void CheckPort(uint32_t port, const std::string& field, Checker* check) {
-  if (port < 1 || port > 65535) {
-    check->Fail(field, absl::StrCat("is ", port, "; a port is 1 to 65535"));
-  }
-}
-
-void CheckProtocol(const std::string& protocol, const std::string& field, Checker* check) {
-  if (!protocol.empty() && protocol != "TCP" && protocol != "UDP" && protocol != "SCTP") {
-    check->Fail(field, "must be TCP, UDP or SCTP");
-  }
-}
-
-void CheckMetadata(const Resource& resource, Checker* check) {
+void CheckMetadata(const Resource& resource, FieldChecker* check) {
   const api::ObjectMeta& meta = resource.metadata;
   if (meta.name().empty()) {
     check->Fail("metadata.name", "is required");
@@ -140,7 +45,7 @@ void CheckMetadata(const Resource& resource, Checker* check) {
                                                    "out, or say ",
                                                    kRootNamespace));
   }
-  CheckLabels(meta.labels(), "metadata.labels", check);
+  check->Labels(meta.labels(), "metadata.labels");
   absl::Time time;
   std::string error;
   if (!meta.creation_timestamp().empty() &&
@@ -149,19 +54,43 @@ void CheckMetadata(const Resource& resource, Checker* check) {
   }
 }
 
-void CheckTtl(const google::protobuf::Duration& ttl, const std::string& field, Checker* check) {
+void CheckTtl(const google::protobuf::Duration& ttl, const std::string& field,
+              FieldChecker* check) {
   if (ttl.seconds() < kMinTtlSeconds || ttl.seconds() > kMaxTtlSeconds ||
       (ttl.seconds() == kMaxTtlSeconds && ttl.nanos() > 0)) {
     check->Fail(field, absl::StrCat("must be between ", kMinTtlSeconds, "s and 24h"));
   }
 }
 
-void CheckMesh(const api::MeshSpec& spec, Checker* check) {
+void CheckHttp(const api::HttpSettings& http, FieldChecker* check) {
+  const absl::Duration year = absl::Hours(24 * 366);
+  const auto time = [&](bool has, const google::protobuf::Duration& value, const char* field,
+                        absl::Duration min) {
+    if (has) {
+      check->Duration(value, absl::StrCat("spec.http.", field), min, year);
+    }
+  };
+  time(http.has_request_headers_timeout(), http.request_headers_timeout(), "requestHeadersTimeout",
+       absl::Milliseconds(1));
+  time(http.has_stream_idle_timeout(), http.stream_idle_timeout(), "streamIdleTimeout",
+       absl::Milliseconds(1));
+  time(http.has_idle_timeout(), http.idle_timeout(), "idleTimeout", absl::Milliseconds(1));
+  time(http.has_max_connection_duration(), http.max_connection_duration(), "maxConnectionDuration",
+       absl::ZeroDuration());
+  check->Range(http.max_request_headers_kb(), "spec.http.maxRequestHeadersKb", 0, 1024);
+  check->Range(http.max_headers_count(), "spec.http.maxHeadersCount", 0, 10'000);
+  check->Range(http.max_concurrent_streams(), "spec.http.maxConcurrentStreams", 0, 100'000);
+}
+
+void CheckMesh(const api::MeshSpec& spec, FieldChecker* check) {
   if (!spec.trust_domain().empty()) {
     if (const absl::Status status = spiffe::CheckTrustDomain(spec.trust_domain()); !status.ok()) {
       check->Fail("spec.trustDomain", std::string(status.message()));
     }
   }
+  CheckHttp(spec.http(), check);
+  check->Percent(spec.tracing().random_sampling_percentage(),
+                 "spec.tracing.randomSamplingPercentage");
   const api::CertificatePolicy& certificates = spec.certificates();
   if (certificates.has_ttl()) {
     CheckTtl(certificates.ttl(), "spec.certificates.ttl", check);
@@ -177,8 +106,8 @@ void CheckMesh(const api::MeshSpec& spec, Checker* check) {
 }
 
 void CheckPeerAuthentication(const Resource& resource, const api::PeerAuthenticationSpec& spec,
-                             Checker* check) {
-  CheckLabels(spec.selector().match_labels(), "spec.selector.matchLabels", check);
+                             FieldChecker* check) {
+  check->Labels(spec.selector().match_labels(), "spec.selector.matchLabels");
   const bool selects = !spec.selector().match_labels().empty();
   if (selects && resource.metadata.namespace_() == kRootNamespace) {
     check->Fail("spec.selector",
@@ -190,24 +119,11 @@ void CheckPeerAuthentication(const Resource& resource, const api::PeerAuthentica
                 "needs spec.selector.matchLabels: ports belong to workloads, not to namespaces");
   }
   for (const auto& [port, mtls] : spec.port_level_mtls()) {
-    CheckPort(port, "spec.portLevelMtls", check);
+    check->Port(port, "spec.portLevelMtls");
   }
 }
 
-// `region/zone/subzone`, from the left; each a word.
-void CheckLocality(const std::string& locality, const std::string& field, Checker* check) {
-  if (locality.empty()) {
-    return;
-  }
-  const std::vector<std::string> parts = absl::StrSplit(locality, '/');
-  if (parts.size() > 3 || !std::all_of(parts.begin(), parts.end(), [](const std::string& part) {
-        return !part.empty() && IsLabelText(part);
-      })) {
-    check->Fail(field, "must be `region`, `region/zone` or `region/zone/subzone`");
-  }
-}
-
-void CheckExternalWorkload(const api::ExternalWorkloadSpec& spec, Checker* check) {
+void CheckExternalWorkload(const api::ExternalWorkloadSpec& spec, FieldChecker* check) {
   if (spec.addresses().empty()) {
     check->Fail("spec.addresses", "needs at least one IPv4 or IPv6 address");
   }
@@ -232,7 +148,7 @@ void CheckExternalWorkload(const api::ExternalWorkloadSpec& spec, Checker* check
                 "must be lowercase letters, digits, `-` and `.`, at most 253");
   }
   if (spec.tunnel_port() != 0) {
-    CheckPort(spec.tunnel_port(), "spec.tunnelPort", check);
+    check->Port(spec.tunnel_port(), "spec.tunnelPort");
     if (spec.tunnel() != api::ExternalWorkloadSpec::HBONE &&
         spec.tunnel() != api::ExternalWorkloadSpec::HBONE_ONLY) {
       check->Fail("spec.tunnelPort", "has no effect unless tunnel is HBONE or HBONE_ONLY");
@@ -242,23 +158,23 @@ void CheckExternalWorkload(const api::ExternalWorkloadSpec& spec, Checker* check
     check->Fail("spec.ports", absl::StrCat("has more than ", kMaxPorts, " ports"));
     return;
   }
-  CheckLocality(spec.locality(), "spec.locality", check);
+  check->Locality(spec.locality(), "spec.locality");
   if (spec.weight() > kMaxWeight) {
     check->Fail("spec.weight", absl::StrCat("must be at most ", kMaxWeight));
   }
   absl::flat_hash_set<std::string> names;
   for (int i = 0; i < spec.ports_size(); ++i) {
     const std::string field = absl::StrCat("spec.ports[", i, "]");
-    CheckPort(spec.ports(i).port(), absl::StrCat(field, ".port"), check);
-    CheckProtocol(spec.ports(i).protocol(), absl::StrCat(field, ".protocol"), check);
+    check->Port(spec.ports(i).port(), absl::StrCat(field, ".port"));
+    check->Transport(spec.ports(i).protocol(), absl::StrCat(field, ".protocol"));
     if (!spec.ports(i).name().empty() && !names.insert(spec.ports(i).name()).second) {
       check->Fail(absl::StrCat(field, ".name"), "stands twice");
     }
   }
 }
 
-void CheckService(const api::ServiceSpec& spec, Checker* check) {
-  CheckLabels(spec.selector(), "spec.selector", check);
+void CheckService(const api::ServiceSpec& spec, FieldChecker* check) {
+  check->Labels(spec.selector(), "spec.selector");
   absl::flat_hash_set<std::string> seen;
   const auto check_ip = [&](const std::string& text, const std::string& field) {
     if (text == "None" || text.empty()) {
@@ -295,10 +211,10 @@ void CheckService(const api::ServiceSpec& spec, Checker* check) {
   for (int i = 0; i < spec.ports_size(); ++i) {
     const api::ServicePort& port = spec.ports(i);
     const std::string field = absl::StrCat("spec.ports[", i, "]");
-    CheckPort(port.port(), absl::StrCat(field, ".port"), check);
-    CheckProtocol(port.protocol(), absl::StrCat(field, ".protocol"), check);
+    check->Port(port.port(), absl::StrCat(field, ".port"));
+    check->Transport(port.protocol(), absl::StrCat(field, ".protocol"));
     if (port.target_port().value_case() == api::IntOrString::kNumber) {
-      CheckPort(port.target_port().number(), absl::StrCat(field, ".targetPort"), check);
+      check->Port(port.target_port().number(), absl::StrCat(field, ".targetPort"));
     }
     const std::string protocol = port.protocol().empty() ? "TCP" : port.protocol();
     if (!ports.insert(absl::StrCat(protocol, "/", port.port())).second) {
@@ -310,7 +226,7 @@ void CheckService(const api::ServiceSpec& spec, Checker* check) {
 }  // namespace
 
 std::vector<FieldError> CheckResource(const Resource& resource) {
-  Checker check;
+  FieldChecker check;
   CheckMetadata(resource, &check);
   switch (resource.kind) {
     case Kind::kMesh:
@@ -324,6 +240,15 @@ std::vector<FieldError> CheckResource(const Resource& resource) {
       break;
     case Kind::kService:
       CheckService(resource.spec_as<api::ServiceSpec>(), &check);
+      break;
+    case Kind::kTrafficPolicy:
+      CheckTrafficPolicy(resource.spec_as<api::TrafficPolicySpec>(), &check);
+      break;
+    case Kind::kHttpRoute:
+      CheckHttpRoute(resource, resource.spec_as<api::HTTPRouteSpec>(), &check);
+      break;
+    case Kind::kGrpcRoute:
+      CheckGrpcRoute(resource, resource.spec_as<api::GRPCRouteSpec>(), &check);
       break;
   }
   return check.Take();

@@ -2,17 +2,12 @@
 #ifndef COUNTERSIGN_CONTROL_REGISTRY_CHECKS_H_
 #define COUNTERSIGN_CONTROL_REGISTRY_CHECKS_H_
 
-#include <string>
 #include <vector>
 
+#include "control/registry/field_checker.h"
 #include "control/registry/kind.h"
 
 namespace countersign::control::registry {
-
-struct FieldError {
-  std::string field;  // `spec.addresses[0]`
-  std::string reason;
-};
 
 // Everything that is wrong with `resource` taken by itself; empty when it is well-formed. Pure.
 std::vector<FieldError> CheckResource(const Resource& resource);

@@ -2,21 +2,30 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "api/mesh/v1alpha1/gateway.pb.h"
 #include "api/mesh/v1alpha1/mesh.pb.h"
+#include "api/mesh/v1alpha1/traffic_policy.pb.h"
 
 namespace countersign::control::registry {
 namespace {
 
 constexpr char kOurs[] = "countersign.dev/v1alpha1";
+constexpr char kGateway[] = "gateway.networking.k8s.io/v1";
 
 struct Table {
-  KindInfo kinds[4] = {
+  KindInfo kinds[7] = {
       {Kind::kMesh, "Mesh", kOurs, &mesh::v1alpha1::MeshSpec::default_instance(), true},
       {Kind::kPeerAuthentication, "PeerAuthentication", kOurs,
        &mesh::v1alpha1::PeerAuthenticationSpec::default_instance(), false},
       {Kind::kExternalWorkload, "ExternalWorkload", kOurs,
        &mesh::v1alpha1::ExternalWorkloadSpec::default_instance(), false},
       {Kind::kService, "Service", "v1", &mesh::v1alpha1::ServiceSpec::default_instance(), false},
+      {Kind::kTrafficPolicy, "TrafficPolicy", kOurs,
+       &mesh::v1alpha1::TrafficPolicySpec::default_instance(), false},
+      {Kind::kHttpRoute, "HTTPRoute", kGateway, &mesh::v1alpha1::HTTPRouteSpec::default_instance(),
+       false},
+      {Kind::kGrpcRoute, "GRPCRoute", kGateway, &mesh::v1alpha1::GRPCRouteSpec::default_instance(),
+       false},
   };
 };
 

@@ -15,7 +15,15 @@ namespace countersign::control::registry {
 // Policies in this namespace without a selector cover the whole mesh.
 inline constexpr char kRootNamespace[] = "countersign-system";
 
-enum class Kind : uint8_t { kMesh, kPeerAuthentication, kExternalWorkload, kService };
+enum class Kind : uint8_t {
+  kMesh,
+  kPeerAuthentication,
+  kExternalWorkload,
+  kService,
+  kTrafficPolicy,
+  kHttpRoute,
+  kGrpcRoute,
+};
 
 struct KindInfo {
   Kind kind;

@@ -1,6 +1,7 @@
 #include "control/registry/model.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -119,6 +120,27 @@ const ServicePort* Service::FindPort(uint16_t port) const {
   return nullptr;
 }
 
+bool TrafficPolicy::CoversPort(const ServicePort& port) const {
+  const auto& target = spec->target_ref();
+  return (target.port() == 0 || target.port() == port.port) &&
+         (target.section_name().empty() || target.section_name() == port.name);
+}
+
+std::string HttpRoute::Key() const {
+  return absl::StrCat(http != nullptr ? "HTTPRoute/" : "GRPCRoute/", ns, "/", name);
+}
+
+bool HttpRoute::IsFor(const Service& service, const ServicePort& port) const {
+  for (const api::ParentReference& parent : parents()) {
+    if (service.ns == ns && parent.name() == service.name &&
+        (parent.port() == 0 || parent.port() == port.port) &&
+        (parent.section_name().empty() || parent.section_name() == port.name)) {
+      return true;
+    }
+  }
+  return false;
+}
+
 // Fills a Model in one pass over the resources and one over what they became.
 class Model::Builder {
  public:
@@ -143,7 +165,15 @@ class Model::Builder {
       case Kind::kService:
         AddService(resource);
         break;
+      case Kind::kTrafficPolicy:
+        AddTrafficPolicy(resource);
+        break;
+      case Kind::kHttpRoute:
+      case Kind::kGrpcRoute:
+        AddRoute(resource);
+        break;
     }
+    order_[&resource] = order_.size();
   }
 
   // The trust domain is in every certificate and in every proxy's bootstrap.
@@ -166,10 +196,23 @@ class Model::Builder {
     for (const Resource* resource : workload_resources_) {
       AddWorkload(*resource);
     }
+    for (const Resource* resource : port_references_) {
+      CheckPortReferences(*resource);
+    }
     Index();
   }
 
  private:
+  static absl::Time CreationOf(const Resource& resource) {
+    absl::Time created = absl::InfiniteFuture();
+    std::string ignored;
+    if (!resource.metadata.creation_timestamp().empty()) {
+      absl::ParseTime(absl::RFC3339_full, resource.metadata.creation_timestamp(), &created,
+                      &ignored);
+    }
+    return created;
+  }
+
   static std::string Where(const Location& location) {
     return absl::StrCat(location.file, ":", location.line);
   }
@@ -207,6 +250,8 @@ class Model::Builder {
     if (spec.mtls().mode() != api::MutualTls::UNSET) {
       mesh.mtls = spec.mtls().mode();
     }
+    mesh.http = spec.http();
+    mesh.trace_percent = spec.tracing().random_sampling_percentage();
     if (spec.certificates().has_ttl()) {
       mesh.ttl = ToDuration(spec.certificates().ttl());
     }
@@ -220,15 +265,90 @@ class Model::Builder {
     PeerAuthentication& policy = model_.peer_authentications_.emplace_back();
     policy.ns = resource.metadata.namespace_();
     policy.name = resource.metadata.name();
-    std::string ignored;
-    if (!resource.metadata.creation_timestamp().empty()) {
-      absl::ParseTime(absl::RFC3339_full, resource.metadata.creation_timestamp(), &policy.created,
-                      &ignored);
-    }
+    policy.created = CreationOf(resource);
     policy.selector = ToLabels(spec.selector().match_labels());
     policy.mode = spec.mtls().mode();
     for (const auto& [port, mtls] : spec.port_level_mtls()) {
       policy.ports[static_cast<uint16_t>(port)] = mtls.mode();
+    }
+  }
+
+  void AddTrafficPolicy(const Resource& resource) {
+    TrafficPolicy& policy = model_.traffic_policies_.emplace_back();
+    policy.ns = resource.metadata.namespace_();
+    policy.name = resource.metadata.name();
+    policy.created = CreationOf(resource);
+    policy.spec = std::static_pointer_cast<const api::TrafficPolicySpec>(resource.spec);
+    port_references_.push_back(&resource);
+  }
+
+  void AddRoute(const Resource& resource) {
+    HttpRoute& route = model_.routes_.emplace_back();
+    route.ns = resource.metadata.namespace_();
+    route.name = resource.metadata.name();
+    route.created = CreationOf(resource);
+    if (resource.kind == Kind::kHttpRoute) {
+      route.http = std::static_pointer_cast<const api::HTTPRouteSpec>(resource.spec);
+    } else {
+      route.grpc = std::static_pointer_cast<const api::GRPCRouteSpec>(resource.spec);
+    }
+    port_references_.push_back(&resource);
+  }
+
+  // A Service that a route or policy names must have the port that it names, and HTTP routes need a
+  // port that may carry HTTP: otherwise they would silently never apply. A Service that is not
+  // there (yet) contradicts nothing.
+  void CheckPortReferences(const Resource& resource) {
+    if (resource.kind == Kind::kTrafficPolicy) {
+      const auto& target = resource.spec_as<api::TrafficPolicySpec>().target_ref();
+      CheckPortReference(resource, "spec.targetRef", target.name(), target.port(),
+                         target.section_name(), false);
+      return;
+    }
+    const auto& parents = resource.kind == Kind::kHttpRoute
+                              ? resource.spec_as<api::HTTPRouteSpec>().parent_refs()
+                              : resource.spec_as<api::GRPCRouteSpec>().parent_refs();
+    for (int i = 0; i < parents.size(); ++i) {
+      CheckPortReference(resource, absl::StrCat("spec.parentRefs[", i, "]"), parents[i].name(),
+                         parents[i].port(), parents[i].section_name(), true);
+    }
+  }
+
+  void CheckPortReference(const Resource& resource, const std::string& field,
+                          const std::string& service, uint32_t port, const std::string& name,
+                          bool http) {
+    auto it = service_resources_.find(absl::StrCat(resource.metadata.namespace_(), "/", service));
+    if (it == service_resources_.end()) {
+      return;
+    }
+    const auto& ports = it->second->spec_as<api::ServiceSpec>().ports();
+    bool found = false, may_be_http = false;
+    for (const api::ServicePort& p : ports) {
+      if (IsTcp(p.protocol()) && (port == 0 || p.port() == port) &&
+          (name.empty() || p.name() == name)) {
+        found = true;
+        may_be_http |= ProtocolOf(p.name(), p.app_protocol()) != PortProtocol::kTcp;
+      }
+    }
+    if (found && (may_be_http || !http)) {
+      return;
+    }
+    const std::string which = port != 0       ? absl::StrCat("port ", port)
+                              : !name.empty() ? absl::StrCat("a port named ", name)
+                                              : "a port";
+    const std::string problem =
+        found ? absl::StrCat(which,
+                             " that carries HTTP: it is declared TCP by its name or appProtocol")
+              : absl::StrCat(which, " for TCP");
+    // The later of the two is to blame.
+    if (order_.at(&resource) > order_.at(it->second)) {
+      Fail(resource, field,
+           absl::StrCat("Service/", it->second->Key(), " (", Where(it->second->location),
+                        ") does not have ", problem));
+    } else {
+      Fail(*it->second, "spec.ports",
+           absl::StrCat(InfoOf(resource.kind).name, "/", resource.Key(), " (",
+                        Where(resource.location), ") needs ", problem));
     }
   }
 
@@ -273,6 +393,7 @@ class Model::Builder {
 
   void AddService(const Resource& resource) {
     const auto& spec = resource.spec_as<api::ServiceSpec>();
+    service_resources_[resource.Key()] = &resource;
     Service& service = model_.services_.emplace_back();
     service.ns = resource.metadata.namespace_();
     service.name = resource.metadata.name();
@@ -342,6 +463,26 @@ class Model::Builder {
         model_.services_by_label_[LabelKey(service.ns, key, value)].push_back(&service);
       }
     }
+    const auto by_age = [](const auto& a, const auto& b) {
+      return std::tie(a.created, a.ns, a.name) < std::tie(b.created, b.ns, b.name);
+    };
+    std::sort(model_.routes_.begin(), model_.routes_.end(), by_age);
+    std::sort(model_.traffic_policies_.begin(), model_.traffic_policies_.end(), by_age);
+    for (const HttpRoute& route : model_.routes_) {
+      for (const api::ParentReference& parent : route.parents()) {
+        std::vector<const HttpRoute*>& routes =
+            model_.routes_by_service_[absl::StrCat(route.ns, "/", parent.name())];
+        if (routes.empty() || routes.back() != &route) {
+          routes.push_back(&route);
+        }
+      }
+    }
+    for (const TrafficPolicy& policy : model_.traffic_policies_) {
+      model_
+          .traffic_policies_by_service_[absl::StrCat(policy.ns, "/",
+                                                     policy.spec->target_ref().name())]
+          .push_back(&policy);
+    }
     for (const PeerAuthentication& policy : model_.peer_authentications_) {
       model_.policies_by_namespace_[policy.ns].push_back(&policy);
     }
@@ -352,6 +493,9 @@ class Model::Builder {
   std::map<std::string, const Location*> seen_;
   absl::flat_hash_map<net::IpAddress, const Resource*> owners_;
   std::vector<const Resource*> workload_resources_;
+  std::map<std::string, const Resource*> service_resources_;
+  std::vector<const Resource*> port_references_;
+  absl::flat_hash_map<const Resource*, size_t> order_;
   const Location* mesh_at_ = nullptr;
 };
 
@@ -419,6 +563,23 @@ std::vector<const Service*> Model::ServicesOf(const Workload& workload) const {
   std::sort(services.begin(), services.end(),
             [](const Service* a, const Service* b) { return a->name < b->name; });
   return services;
+}
+const std::vector<const HttpRoute*>& Model::RoutesOf(const Service& service) const {
+  return FindOrEmpty(routes_by_service_, service.Key());
+}
+const TrafficPolicy* Model::PolicyOf(const Service& service, const ServicePort& port) const {
+  const TrafficPolicy* general = nullptr;
+  for (const TrafficPolicy* policy : FindOrEmpty(traffic_policies_by_service_, service.Key())) {
+    if (!policy->CoversPort(port)) {
+      continue;
+    }
+    const auto& target = policy->spec->target_ref();
+    if (target.port() != 0 || !target.section_name().empty()) {
+      return policy;
+    }
+    general = general == nullptr ? policy : general;
+  }
+  return general;
 }
 const std::vector<const PeerAuthentication*>& Model::PoliciesOf(absl::string_view ns) const {
   return FindOrEmpty(policies_by_namespace_, ns);

@@ -12,7 +12,9 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "api/mesh/v1alpha1/gateway.pb.h"
 #include "api/mesh/v1alpha1/mesh.pb.h"
+#include "api/mesh/v1alpha1/traffic_policy.pb.h"
 #include "api/net/address.h"
 #include "api/spiffe/spiffe_id.h"
 #include "control/registry/kind.h"
@@ -35,6 +37,8 @@ struct Mesh {
   MtlsMode mtls = mesh::v1alpha1::MutualTls::PERMISSIVE;  // never UNSET
   absl::Duration ttl = absl::Hours(1);
   absl::Duration max_ttl = absl::Hours(24);
+  mesh::v1alpha1::HttpSettings http;
+  double trace_percent = 0;
 };
 
 struct PeerAuthentication {
@@ -112,6 +116,38 @@ struct Service {
   const ServicePort* FindPort(uint16_t port) const;
 };
 
+// How callers treat a Service.
+struct TrafficPolicy {
+  std::string ns;
+  std::string name;
+  absl::Time created = absl::InfiniteFuture();
+  std::shared_ptr<const mesh::v1alpha1::TrafficPolicySpec> spec;
+
+  std::string Key() const { return ns + "/" + name; }
+  bool CoversPort(const ServicePort& port) const;
+};
+
+// An HTTPRoute or a GRPCRoute.
+struct HttpRoute {
+  std::string ns;
+  std::string name;
+  absl::Time created = absl::InfiniteFuture();
+  // One of the two.
+  std::shared_ptr<const mesh::v1alpha1::HTTPRouteSpec> http;
+  std::shared_ptr<const mesh::v1alpha1::GRPCRouteSpec> grpc;
+
+  // `HTTPRoute/default/web`
+  std::string Key() const;
+  const google::protobuf::RepeatedPtrField<mesh::v1alpha1::ParentReference>& parents() const {
+    return http != nullptr ? http->parent_refs() : grpc->parent_refs();
+  }
+  const google::protobuf::RepeatedPtrField<std::string>& hostnames() const {
+    return http != nullptr ? http->hostnames() : grpc->hostnames();
+  }
+  // Whether a parent is this port of this Service.
+  bool IsFor(const Service& service, const ServicePort& port) const;
+};
+
 // Shared by all threads; never mutated after Build.
 class Model {
  public:
@@ -145,6 +181,11 @@ class Model {
   std::vector<const Workload*> Select(absl::string_view ns, const Labels& selector) const;
   // The Services whose endpoint `workload` is, by name.
   std::vector<const Service*> ServicesOf(const Workload& workload) const;
+  // The routes with a parent that is the Service, the oldest first, then by namespace and name.
+  const std::vector<const HttpRoute*>& RoutesOf(const Service& service) const;
+  // What is said of this port: by a policy that names it, or by one that does not; the oldest, then
+  // the first by name. Null if nothing is said.
+  const TrafficPolicy* PolicyOf(const Service& service, const ServicePort& port) const;
   // The policies of `ns`, oldest first, then by name.
   const std::vector<const PeerAuthentication*>& PoliciesOf(absl::string_view ns) const;
 
@@ -158,6 +199,8 @@ class Model {
   std::vector<PeerAuthentication> peer_authentications_;
   std::vector<Workload> workloads_;
   std::vector<Service> services_;
+  std::vector<TrafficPolicy> traffic_policies_;
+  std::vector<HttpRoute> routes_;
 
   absl::flat_hash_map<std::string, const Workload*> workload_by_key_;
   absl::flat_hash_map<net::IpAddress, const Workload*> workload_by_address_;
@@ -169,6 +212,9 @@ class Model {
   absl::flat_hash_map<std::string, std::vector<const Service*>> services_by_label_;
   absl::flat_hash_map<net::IpAddress, const Service*> service_by_ip_;
   absl::flat_hash_map<std::string, std::vector<const PeerAuthentication*>> policies_by_namespace_;
+  // By the Service's key.
+  absl::flat_hash_map<std::string, std::vector<const HttpRoute*>> routes_by_service_;
+  absl::flat_hash_map<std::string, std::vector<const TrafficPolicy*>> traffic_policies_by_service_;
 };
 
 }  // namespace countersign::control::registry

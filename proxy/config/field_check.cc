@@ -3,19 +3,9 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "api/net/http_limits.h"
 
 namespace countersign::config {
-namespace {
-
-// RE2 matches in linear time whatever the expression, but its program and its automaton take
-// memory: people's expressions are short, an attacker's need not be.
-constexpr size_t kMaxRegexBytes = 1024;
-constexpr int kMaxRegexProgram = 2000;
-constexpr int64_t kMaxRegexMemory = 256 * 1024;
-constexpr int kMaxRegexes = 200;
-
-}  // namespace
-
 void FieldCheck::Refuse(absl::string_view path, absl::string_view reason) {
   if (status_.ok()) {
     status_ = absl::InvalidArgumentError(absl::StrCat(path, ": ", reason));
@@ -79,28 +69,34 @@ uint32_t FieldCheck::PerMillion(const envoy::type::v3::FractionalPercent& in,
 }
 
 std::shared_ptr<const re2::RE2> FieldCheck::Regex(const std::string& text, absl::string_view path) {
-  if (text.empty() || text.size() > kMaxRegexBytes) {
-    Refuse(path, absl::StrCat("must have 1 to ", kMaxRegexBytes, " bytes"));
+  if (text.empty() || text.size() > net::kMaxRegexBytes) {
+    Refuse(path, absl::StrCat("must have 1 to ", net::kMaxRegexBytes, " bytes"));
     return nullptr;
   }
-  if (++regexes_ > kMaxRegexes) {
-    Refuse(path,
-           absl::StrCat("is one regular expression too many: a resource may have ", kMaxRegexes));
+  std::shared_ptr<const re2::RE2>& known = regexes_[text];
+  if (known != nullptr) {
+    return known;
+  }
+  if (regexes_.size() > net::kMaxRegexes) {
+    Refuse(path, absl::StrCat("is one regular expression too many: a resource may have ",
+                              net::kMaxRegexes));
     return nullptr;
   }
   re2::RE2::Options options;
   options.set_log_errors(false);
-  options.set_max_mem(kMaxRegexMemory);
+  options.set_max_mem(net::kMaxRegexMemory);
   auto regex = std::make_shared<const re2::RE2>(text, options);
   if (!regex->ok()) {
     Refuse(path, absl::StrCat("is no regular expression of RE2: ", regex->error()));
     return nullptr;
   }
-  if (regex->ProgramSize() > kMaxRegexProgram) {
-    Refuse(path, absl::StrCat("needs a program of ", regex->ProgramSize(), " steps; ",
-                              kMaxRegexProgram, " are allowed: use fewer or smaller repetitions"));
+  if (regex->ProgramSize() > net::kMaxRegexProgram) {
+    Refuse(path,
+           absl::StrCat("needs a program of ", regex->ProgramSize(), " steps; ",
+                        net::kMaxRegexProgram, " are allowed: use fewer or smaller repetitions"));
     return nullptr;
   }
+  known = regex;
   return regex;
 }
 

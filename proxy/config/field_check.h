@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -40,14 +41,15 @@ class FieldCheck {
   uint32_t PerMillion(const envoy::type::v3::FractionalPercent& in, absl::string_view path);
 
   // Compiled, or null after a complaint. Text, program, memory of matching and the
-  // number of expressions of one resource are bounded.
+  // number of different expressions of one resource are bounded.
   std::shared_ptr<const re2::RE2> Regex(const std::string& text, absl::string_view path);
   // Non-empty, at most `max` bytes.
   const std::string& Text(const std::string& text, absl::string_view path, size_t max = 1024);
 
  private:
   absl::Status status_;
-  int regexes_ = 0;
+  // By text: virtual hosts often repeat each other's routes.
+  std::map<std::string, std::shared_ptr<const re2::RE2>> regexes_;
 };
 
 }  // namespace countersign::config

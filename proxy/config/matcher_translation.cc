@@ -5,6 +5,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "api/net/http_field.h"
+#include "api/net/http_limits.h"
 
 namespace countersign::config {
 namespace {
@@ -14,7 +15,6 @@ namespace matcher = ::envoy::type::matcher::v3;
 namespace route = ::envoy::config::route::v3;
 
 constexpr size_t kMaxTextBytes = 4096;
-constexpr int kMaxChanges = 64;
 
 StringMatch Fixed(StringMatch::Kind kind, const std::string& text, const std::string& path,
                   FieldCheck* check) {
@@ -172,9 +172,9 @@ HeaderChanges TranslateHeaderChanges(
   HeaderChanges out;
   const std::string add_path = absl::StrCat(path, ".", direction, "_headers_to_add");
   const std::string remove_path = absl::StrCat(path, ".", direction, "_headers_to_remove");
-  if (add.size() > kMaxChanges || remove.size() > kMaxChanges) {
-    check->Refuse(add.size() > kMaxChanges ? add_path : remove_path,
-                  absl::StrCat("must be at most ", kMaxChanges));
+  if (add.size() > net::kMaxHeaderChanges || remove.size() > net::kMaxHeaderChanges) {
+    check->Refuse(add.size() > net::kMaxHeaderChanges ? add_path : remove_path,
+                  absl::StrCat("must be at most ", net::kMaxHeaderChanges));
     return out;
   }
   const auto name_of = [&](const std::string& name, const std::string& where) {

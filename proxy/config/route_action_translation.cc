@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "api/net/http_field.h"
+#include "api/net/http_limits.h"
 #include "api/xds/fault.pb.h"
 #include "api/xds/names.h"
 #include "api/xds/previous_hosts.pb.h"
@@ -21,11 +22,7 @@ namespace {
 namespace fault = ::envoy::extensions::filters::http::fault::v3;
 namespace route = ::envoy::config::route::v3;
 
-constexpr int kMaxClusters = 128;
 constexpr int kMaxHashPolicies = 16;
-constexpr int kMaxMirrors = 8;
-constexpr int kMaxStatusCodes = 64;
-constexpr uint32_t kMaxRetries = 20;
 constexpr size_t kMaxBodyBytes = 4096;
 // Envoy's, where a route says nothing.
 constexpr Milliseconds kDefaultTimeout{15'000};
@@ -84,8 +81,8 @@ void FillClusters(const route::RouteAction& in, const std::string& path, FieldCh
   }
   const std::string list = absl::StrCat(path, ".weighted_clusters.clusters");
   const auto& clusters = in.weighted_clusters().clusters();
-  if (clusters.size() > kMaxClusters) {
-    check->Refuse(list, absl::StrCat("must be at most ", kMaxClusters));
+  if (clusters.size() > net::kMaxRouteClusters) {
+    check->Refuse(list, absl::StrCat("must be at most ", net::kMaxRouteClusters));
     return;
   }
   for (int i = 0; i < clusters.size(); ++i) {
@@ -207,7 +204,7 @@ RetryPolicy TranslateRetry(const route::RetryPolicy& in, const std::string& path
   out.num_retries = !in.has_num_retries()
                         ? 1
                         : check->Number(in.num_retries().value(),
-                                        absl::StrCat(path, ".num_retries"), 0, kMaxRetries);
+                                        absl::StrCat(path, ".num_retries"), 0, net::kMaxRetries);
   if (in.has_per_try_timeout()) {
     out.per_try_timeout = check->Duration(
         in.per_try_timeout(), absl::StrCat(path, ".per_try_timeout"), Milliseconds(0), kMaxTimeout);
@@ -224,9 +221,9 @@ RetryPolicy TranslateRetry(const route::RetryPolicy& in, const std::string& path
                              absl::StrCat(path, ".retry_host_predicate[", i, "].typed_config"),
                              &predicate));
   }
-  if (in.retriable_status_codes_size() > kMaxStatusCodes) {
+  if (in.retriable_status_codes_size() > net::kMaxStatusCodes) {
     check->Refuse(absl::StrCat(path, ".retriable_status_codes"),
-                  absl::StrCat("must be at most ", kMaxStatusCodes));
+                  absl::StrCat("must be at most ", net::kMaxStatusCodes));
     return out;
   }
   for (int i = 0; i < in.retriable_status_codes_size(); ++i) {
@@ -275,9 +272,10 @@ ForwardAction TranslateForward(const route::RouteAction& in, const RetryPolicy* 
   } else {
     out.retry = inherited == nullptr ? RetryPolicy{.on = 0, .num_retries = 0} : *inherited;
   }
-  if (in.hash_policy_size() > kMaxHashPolicies || in.request_mirror_policies_size() > kMaxMirrors) {
+  if (in.hash_policy_size() > kMaxHashPolicies ||
+      in.request_mirror_policies_size() > net::kMaxMirrors) {
     check->Refuse(path, absl::StrCat("may have ", kMaxHashPolicies, " hash policies and ",
-                                     kMaxMirrors, " mirrors"));
+                                     net::kMaxMirrors, " mirrors"));
     return out;
   }
   for (int i = 0; i < in.hash_policy_size(); ++i) {

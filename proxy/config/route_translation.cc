@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "api/net/http_field.h"
+#include "api/net/http_limits.h"
 #include "proxy/config/field_check.h"
 #include "proxy/config/matcher_translation.h"
 #include "proxy/config/route_action_translation.h"
@@ -18,7 +19,6 @@ namespace {
 namespace route = ::envoy::config::route::v3;
 
 constexpr int kMaxDomains = 1000;
-constexpr int kMaxMatchers = 64;
 
 PathMatch TranslatePath(const route::RouteMatch& in, const std::string& path, FieldCheck* check) {
   PathMatch out;
@@ -66,8 +66,8 @@ RouteMatch TranslateMatch(const route::RouteMatch& in, const std::string& path, 
   RouteMatch out;
   out.path = TranslatePath(in, path, check);
   out.grpc = in.has_grpc();
-  if (in.headers_size() > kMaxMatchers || in.query_parameters_size() > kMaxMatchers) {
-    check->Refuse(path, absl::StrCat("has more than ", kMaxMatchers, " matchers"));
+  if (in.headers_size() > net::kMaxMatchers || in.query_parameters_size() > net::kMaxMatchers) {
+    check->Refuse(path, absl::StrCat("has more than ", net::kMaxMatchers, " matchers"));
     return out;
   }
   for (int i = 0; i < in.headers_size(); ++i) {
@@ -170,9 +170,9 @@ absl::StatusOr<std::shared_ptr<const RouteConfiguration>> TranslateRoutes(
       in.request_headers_to_add(), in.request_headers_to_remove(), path, "request", &check);
   out->response_headers = TranslateHeaderChanges(
       in.response_headers_to_add(), in.response_headers_to_remove(), path, "response", &check);
-  if (in.virtual_hosts_size() > kMaxVirtualHosts) {
+  if (in.virtual_hosts_size() > net::kMaxVirtualHosts) {
     return absl::InvalidArgumentError(
-        absl::StrCat(path, ".virtual_hosts: must be at most ", kMaxVirtualHosts));
+        absl::StrCat(path, ".virtual_hosts: must be at most ", net::kMaxVirtualHosts));
   }
   int routes = 0;
   absl::flat_hash_set<std::string> domains;
@@ -200,9 +200,9 @@ absl::StatusOr<std::shared_ptr<const RouteConfiguration>> TranslateRoutes(
           TranslateRetry(host.retry_policy(), absl::StrCat(host_path, ".retry_policy"), &check);
     }
     routes += host.routes_size();
-    if (routes > kMaxRoutes) {
+    if (routes > net::kMaxRoutes) {
       check.Refuse(absl::StrCat(path, ".virtual_hosts"),
-                   absl::StrCat("have more than ", kMaxRoutes, " routes"));
+                   absl::StrCat("have more than ", net::kMaxRoutes, " routes"));
     }
     for (int j = 0; j < host.routes_size() && check.ok(); ++j) {
       to.routes.push_back(TranslateRoute(host.routes(j),

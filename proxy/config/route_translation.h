@@ -12,10 +12,6 @@
 
 namespace countersign::config {
 
-// Bounds of one RouteConfiguration, beyond what is said of its parts.
-inline constexpr int kMaxVirtualHosts = 1000;
-inline constexpr int kMaxRoutes = 5000;
-
 // Whatever is not honoured is refused by name; a message that has passed can be carried out as it
 // stands. Unknown fields are the caller's to refuse: this may be part of a larger message, and
 // `path` names it.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -295,6 +296,17 @@ class Merger {
                  : reflection->SetInt64(message, &field, value);
         return;
       }
+      case FieldDescriptor::CPPTYPE_DOUBLE: {
+        double value = 0;
+        if (node.quoted || LooksLikeText(node.scalar) || !absl::SimpleAtod(node.scalar, &value) ||
+            !std::isfinite(value)) {
+          FailValue(node, path, field);
+          return;
+        }
+        repeated ? reflection->AddDouble(message, &field, value)
+                 : reflection->SetDouble(message, &field, value);
+        return;
+      }
       case FieldDescriptor::CPPTYPE_ENUM: {
         const EnumValueDescriptor* value = field.enum_type()->FindValueByName(node.scalar);
         if (value == nullptr) {
@@ -321,6 +333,8 @@ class Merger {
         return "a string";
       case FieldDescriptor::CPPTYPE_BOOL:
         return "true or false";
+      case FieldDescriptor::CPPTYPE_DOUBLE:
+        return "a number";
       case FieldDescriptor::CPPTYPE_ENUM: {
         std::string all;
         for (int i = 0; i < field.enum_type()->value_count(); ++i) {

@@ -1,0 +1,30 @@
+// How much of HTTP routing the proxy takes in one resource. The control plane holds people to the
+// same, so that what it has accepted is not refused later.
+#ifndef COUNTERSIGN_API_NET_HTTP_LIMITS_H_
+#define COUNTERSIGN_API_NET_HTTP_LIMITS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+namespace countersign::net {
+
+// RE2 matches in linear time whatever the expression, but its program and its automaton take
+// memory: people's expressions are short, an attacker's need not be.
+inline constexpr size_t kMaxRegexBytes = 1024;
+inline constexpr int kMaxRegexProgram = 2000;
+inline constexpr int64_t kMaxRegexMemory = 256 * 1024;
+inline constexpr size_t kMaxRegexes = 200;  // different ones of one resource
+
+// Of one RouteConfiguration.
+inline constexpr int kMaxVirtualHosts = 1000;
+inline constexpr int kMaxRoutes = 5000;
+inline constexpr int kMaxMatchers = 64;  // of one route, headers and query parameters each
+inline constexpr int kMaxHeaderChanges = 64;
+inline constexpr int kMaxRouteClusters = 128;
+inline constexpr int kMaxMirrors = 8;
+inline constexpr uint32_t kMaxRetries = 20;
+inline constexpr int kMaxStatusCodes = 64;
+
+}  // namespace countersign::net
+
+#endif  // COUNTERSIGN_API_NET_HTTP_LIMITS_H_
