@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "proxy/http/h2/unknown_frames.h"
 
 namespace countersign::http::h2 {
 
@@ -239,6 +240,7 @@ TunnelSession::TunnelSession(Role role, Owner& owner, const Limits& limits)
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(c, &Callbacks::OnInvalidFrame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, &Callbacks::OnData);
     nghttp2_session_callbacks_set_on_stream_close_callback(c, &Callbacks::OnStreamClose);
+    ReportUnknownFrames(c);
     return c;
   }();
   static nghttp2_option* const options = [] {
@@ -253,6 +255,7 @@ TunnelSession::TunnelSession(Role role, Owner& owner, const Limits& limits)
     nghttp2_option_set_stream_reset_rate_limit(o, 4000, 2000);
     // Closed streams would be kept for RFC 7540's priorities, which nobody uses here.
     nghttp2_option_set_no_closed_streams(o, 1);
+    ReportUnknownFrames(o);
     return o;
   }();
   const int result = role == Role::kClient
