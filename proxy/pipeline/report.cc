@@ -99,8 +99,11 @@ std::unique_ptr<stats::RequestCells> Report::OutboundRequestCells(const config::
 }
 
 stats::RequestCells& Report::UnsentRequestCells(const config::Cluster* cluster) {
-  const absl::string_view service = cluster == nullptr ? "unknown" : cluster->service;
-  const absl::string_view ns = cluster == nullptr ? "unknown" : cluster->service_namespace;
+  const absl::string_view unknown = "unknown";
+  const absl::string_view service =
+      cluster == nullptr ? unknown : absl::string_view(cluster->service);
+  const absl::string_view ns =
+      cluster == nullptr ? unknown : absl::string_view(cluster->service_namespace);
   std::unique_ptr<stats::RequestCells>& cells = unsent_cells_[absl::StrCat(ns, "/", service)];
   if (cells == nullptr) {
     cells = std::make_unique<stats::RequestCells>(
