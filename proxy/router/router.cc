@@ -124,7 +124,7 @@ void Router::Answer(uint16_t status, absl::string_view body, absl::string_view l
 void Router::Forward() {
   weighted_ = ChooseCluster(action(), dice_);
   if (weighted_ == nullptr) return Reply(NoClusterReply(Subject()));
-  cluster_ = context_.clusters->FindCluster(weighted_->cluster);
+  info_.cluster = cluster_ = context_.clusters->FindCluster(weighted_->cluster);
   if (cluster_ == nullptr) return Reply(NoClusterReply(Subject()));
   if (!head_->upgrade.empty() && !action().upgrade_websocket) {
     return Reply(UpgradeForbiddenReply(Subject(), head_->upgrade));

@@ -29,6 +29,8 @@ TEST_F(RouterTest, ARequestGoesToItsClusterAndTheResponseComesBack) {
     EXPECT_EQ(server->last_path(), "/a?b");
     EXPECT_EQ(router_->info().attempts, 1u);
     EXPECT_EQ(router_->info().upstream_remote, server->address());
+    EXPECT_EQ(router_->info().cluster, clusters_["main"].get());
+    EXPECT_EQ(router_->info().host->endpoint.address, server->address());
     EXPECT_TRUE(router_->info().flags.empty());
   }
 }
