@@ -71,7 +71,8 @@ absl::Span<const AdminPages::Page> AdminPages::Pages() {
 
 void AdminPages::Handle(const Request& request, Done done) {
   // HEAD gets what GET gets; the server leaves the body out.
-  const absl::string_view method = request.method == "HEAD" ? "GET" : request.method;
+  const absl::string_view method =
+      request.method == "HEAD" ? absl::string_view("GET") : absl::string_view(request.method);
   const char* other_method = nullptr;
   for (const Page& page : Pages()) {
     if (request.path != page.path) continue;
