@@ -31,14 +31,12 @@ class PolicyMesh(HttpMesh):
 
     def counts(self, path, requests, host='web'):
         """{first word of the body, or the status if it is no 200: how many}"""
-        result = self.client.run(['sh', '-c', f'for i in $(seq {requests}); do curl -sS -w " %{{http_code}}\\n" http://{host}{path}; done'],
+        result = self.client.run(['sh', '-c', f'for i in $(seq {requests}); do curl -sS -w "|%{{http_code}}|\\n" http://{host}{path}; done'],
                                  timeout=60)
         found = {}
-        for line in result.stdout.splitlines():
-            words = line.split()
-            if len(words) >= 2 and re.fullmatch(r'\d{3}', words[-1]):
-                key = words[0] if words[-1] == '200' else int(words[-1])
-                found[key] = found.get(key, 0) + 1
+        for body, status in re.findall(r'([^|]*)\|(\d{3})\|', result.stdout):
+            key = body.split()[0] if status == '200' else int(status)
+            found[key] = found.get(key, 0) + 1
         return found
 
     def flagged(self, flag, pod=None):

@@ -83,7 +83,7 @@ class CurlTest(HttpMesh):
     def test_a_body_that_breaks_off_is_not_made_whole(self):
         for option in ('--http1.1', '--http2-prior-knowledge'):
             answer = self.curl('http://v1/cut', option)
-            self.assertNotEqual(answer.code, 0, answer)
+            self.assertTrue(answer.code != 0 or answer.status == 503, answer)
 
 
 class NginxTest(HttpMesh):
@@ -152,12 +152,11 @@ class GrpcTest(HttpMesh):
 
     def test_a_refusal_of_the_proxy_is_a_grpc_status_with_words(self):
         result = self.grpc('gone:80', 'call', 0, 0, 5000)
-        self.assertRegex(result.stdout, r'^14 .*gone', 'UNAVAILABLE with a sentence')
+        self.assertRegex(result.stdout, r'^14 .*7999', 'UNAVAILABLE with a sentence')
 
     def test_grpc_statuses_are_counted(self):
         def counted():
-            return self.samples(self.client).sum('countersign_requests_total', destination_service_name='rpc', grpc_response_status='5') \
-                or self.samples(self.client).sum('countersign_requests_total', destination_service='rpc', grpc_response_status='5')
+            return self.samples(self.client).sum('countersign_requests_total', destination_service='rpc', grpc_response_status='5')
         before = counted()
         self.grpc(f'rpc:{GRPC}', 'call', 5, 0, 5000)
         wait_for('the call is counted', lambda: counted() == before + 1, 5)
@@ -351,8 +350,11 @@ class LocalAnswerTest(HttpMesh):
 
     def test_flags_and_codes_are_in_the_metrics(self):
         self.curl('http://gone/')
-        wait_for('the refusal is counted', lambda: self.samples(self.client).sum(
-            'countersign_requests_total', response_code='503', response_flags='UF') > 0, 5)
+        # The sidecar that gave the answer flags it; the caller's counts a 503.
+        wait_for('the refusal is counted', lambda: any(
+            'UF' in labels['response_flags'] for labels, _ in self.samples(self.one).all('countersign_requests_total', response_code='503')), 5)
+        wait_for('and at its source', lambda: self.samples(self.client).sum(
+            'countersign_requests_total', response_code='503', destination_service='gone') > 0, 5)
 
 
 if __name__ == '__main__':

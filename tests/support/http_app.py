@@ -157,8 +157,9 @@ class Application:
     # What is answered.
 
     def send(self, connection, status, body=b'', fields=(), head_only=False):
-        head = [f'HTTP/1.1 {status} {"OK" if status == 200 else "As asked"}', f'content-length: {len(body)}',
-                'content-type: text/plain', f'x-app: {self.name}', *fields]
+        head = [f'HTTP/1.1 {status} {"OK" if status == 200 else "As asked"}', f'x-app: {self.name}', *fields]
+        if status != 204:  # RFC 9110, section 8.6
+            head += [f'content-length: {len(body)}', 'content-type: text/plain']
         if self.ending:
             head.append('connection: close')
         data = '\r\n'.join(head).encode() + b'\r\n\r\n'

@@ -14,6 +14,7 @@ class MeshTestCase(unittest.TestCase):
     """One mesh a process, made by the first class's `build` and used by all; tests find it as self.mesh."""
 
     mesh = None
+    _built = False
     # Built with a sanitizer, programs are slower and larger: claims of time and memory are not judged.
     sanitized = 'COUNTERSIGN_SANITIZED' in os.environ
 
@@ -24,6 +25,8 @@ class MeshTestCase(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         if MeshTestCase.mesh is not None:
+            if not MeshTestCase._built:
+                raise MeshError('the mesh could not be built; the first error says why')
             return
         MeshTestCase.mesh = Mesh(Binaries(os.environ.get('COUNTERSIGN_BINARIES', '.')))
         try:
@@ -31,6 +34,7 @@ class MeshTestCase(unittest.TestCase):
         except BaseException:
             cls.show_logs()
             raise
+        MeshTestCase._built = True
 
     @classmethod
     def show_logs(cls):
