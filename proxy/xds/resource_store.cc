@@ -35,60 +35,6 @@ std::string VersionIn(const Map& map, const Key& name) {
 
 }  // namespace
 
-const char* ResourceTypeUrl(ResourceType type) {
-  switch (type) {
-    case ResourceType::kCluster:
-      return kClusterUrl;
-    case ResourceType::kEndpoints:
-      return kEndpointsUrl;
-    case ResourceType::kListener:
-      return kListenerUrl;
-    case ResourceType::kRoutes:
-      return kRoutesUrl;
-  }
-  return "";
-}
-
-const char* ResourceTypeLabel(ResourceType type) {
-  switch (type) {
-    case ResourceType::kCluster:
-      return "cluster";
-    case ResourceType::kEndpoints:
-      return "endpoints";
-    case ResourceType::kListener:
-      return "listener";
-    case ResourceType::kRoutes:
-      return "routes";
-  }
-  return "";
-}
-
-bool ResourceTypeOfUrl(const std::string& url, ResourceType* type) {
-  for (ResourceType known : kResourceTypes) {
-    if (url == ResourceTypeUrl(known)) {
-      *type = known;
-      return true;
-    }
-  }
-  return false;
-}
-
-std::string DestinationName(const net::Address& destination) {
-  return absl::StrCat(kDestinationPrefix, destination.ToString());
-}
-
-absl::optional<net::Address> DestinationOfName(const std::string& name) {
-  if (!absl::StartsWith(name, kDestinationPrefix)) {
-    return absl::nullopt;
-  }
-  const absl::StatusOr<net::Address> address =
-      net::Address::Parse(absl::string_view(name).substr(sizeof(kDestinationPrefix) - 1));
-  if (!address.ok() || DestinationName(*address) != name) {
-    return absl::nullopt;
-  }
-  return *address;
-}
-
 ResourceStore::ResourceStore() = default;
 ResourceStore::~ResourceStore() = default;
 

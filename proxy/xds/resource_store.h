@@ -8,24 +8,14 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
-#include "absl/types/optional.h"
 #include "api/net/address.h"
 #include "google/protobuf/any.pb.h"
 #include "proxy/config/cluster_translation.h"
 #include "proxy/config/discovery.h"
 #include "proxy/config/listener_translation.h"
+#include "proxy/xds/resource_type.h"
 
 namespace countersign::xds {
-
-enum class ResourceType : uint8_t { kCluster, kEndpoints, kListener, kRoutes };
-inline constexpr int kResourceTypeCount = 4;
-inline constexpr ResourceType kResourceTypes[kResourceTypeCount] = {
-    ResourceType::kCluster, ResourceType::kEndpoints, ResourceType::kListener,
-    ResourceType::kRoutes};
-
-const char* ResourceTypeUrl(ResourceType type);
-const char* ResourceTypeLabel(ResourceType type);
-bool ResourceTypeOfUrl(const std::string& url, ResourceType* type);
 
 // The resources in force and what they mean together: the standing configuration and, for each
 // destination that somebody wants, where it leads. A resource that does not pass translation leaves
@@ -150,10 +140,6 @@ class ResourceStore {
   bool standing_dirty_ = false;
   std::shared_ptr<const config::ProxyConfig> proxy_config_;
 };
-
-// `outbound/10.0.0.1:80`.
-std::string DestinationName(const net::Address& destination);
-absl::optional<net::Address> DestinationOfName(const std::string& name);
 
 }  // namespace countersign::xds
 
