@@ -29,7 +29,7 @@ Environment::Environment(event::Dispatcher& dispatcher, Settings settings,
       pool_(dispatcher, verifier_, *this,
             upstream::HbonePool::Options{
                 settings_.max_streams_per_tunnel, std::chrono::minutes(5), {}}),
-      clusters_(dispatcher, verifier_, pool_, *this),
+      clusters_(dispatcher, verifier_, pool_, *this, stats),
       destinations_(discovery, clusters_),
       application_routes_(clusters_, settings_.connect_timeout),
       overload_({settings_.max_connections, settings_.max_requests, settings_.max_buffered_bytes}),

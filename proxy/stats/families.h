@@ -178,6 +178,52 @@ inline constexpr Family kOverload{"countersign_overload_total",
                                   Type::kCounter,
                                   {"limit"}};
 
+// --- clusters -----------------------------------------------------------------------------------
+
+inline constexpr Family kClusterConnections{"countersign_cluster_http_connections",
+                                            "HTTP connections to a cluster's endpoints that are "
+                                            "open at present.",
+                                            Type::kGauge,
+                                            {"cluster"}};
+inline constexpr Family kClusterConnectionsOpened{
+    "countersign_cluster_http_connections_opened_total",
+    "HTTP connections to a cluster's endpoints that were made.",
+    Type::kCounter,
+    {"cluster"}};
+inline constexpr Family kClusterConnectFailures{
+    "countersign_cluster_connect_failures_total",
+    "HTTP connections to a cluster's endpoints that could not be made, by reason.",
+    Type::kCounter,
+    {"cluster", "reason"}};
+inline constexpr Family kClusterOverflow{
+    "countersign_cluster_overflow_total",
+    "What a cluster's circuit breakers refused, by breaker: connections, pending, requests, "
+    "retries.",
+    Type::kCounter,
+    {"cluster", "breaker"}};
+inline constexpr Family kClusterHosts{
+    "countersign_cluster_hosts",
+    "Endpoints of a cluster, summed over the workers that use it, by state: all, usable, ejected "
+    "(outlier detection), failed_check (active health checks).",
+    Type::kGauge,
+    {"cluster", "state"}};
+inline constexpr Family kClusterEjections{
+    "countersign_cluster_ejections_total",
+    "Endpoints that outlier detection took out, by cause: consecutive_5xx, "
+    "consecutive_gateway_failure, success_rate.",
+    Type::kCounter,
+    {"cluster", "cause"}};
+inline constexpr Family kClusterEjectionsRefused{
+    "countersign_cluster_ejections_refused_total",
+    "Endpoints that outlier detection would have taken out, had not too many been out already.",
+    Type::kCounter,
+    {"cluster", "cause"}};
+inline constexpr Family kClusterHealthChecks{
+    "countersign_cluster_health_checks_total",
+    "Active health checks, by result: passed, failed.",
+    Type::kCounter,
+    {"cluster", "result"}};
+
 // --- TCP (Istio's names and meanings under our prefix) ------------------------------------------
 
 #define COUNTERSIGN_TCP_LABELS                                                               \
@@ -317,6 +363,14 @@ inline constexpr const Family* kFamilies[] = {
     &kHttpRequestsActive,
     &kHttpRefused,
     &kOverload,
+    &kClusterConnections,
+    &kClusterConnectionsOpened,
+    &kClusterConnectFailures,
+    &kClusterOverflow,
+    &kClusterHosts,
+    &kClusterEjections,
+    &kClusterEjectionsRefused,
+    &kClusterHealthChecks,
 };
 
 }  // namespace countersign::stats

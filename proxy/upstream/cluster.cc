@@ -1,8 +1,10 @@
 #include "proxy/upstream/cluster.h"
 
+#include <string>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
 #include "proxy/upstream/cluster_table.h"
 #include "proxy/upstream/lb/peak_ewma.h"
 
@@ -20,10 +22,22 @@ bool SamePlace(const config::Endpoint& a, const config::Endpoint& b) {
          a.workload_namespace == b.workload_namespace;
 }
 
+std::string NameOf(const Host& host) {
+  const config::Endpoint& endpoint = host.endpoint;
+  if (endpoint.workload.empty()) return endpoint.address.ToString();
+  return absl::StrCat(endpoint.workload_namespace, "/", endpoint.workload, " at ",
+                      endpoint.address.ToString());
+}
+
 }  // namespace
 
 Cluster::Cluster(ClusterShared& shared, std::shared_ptr<const config::Cluster> config)
-    : shared_(shared), config_(std::move(config)), breakers_(config_->breakers) {
+    : shared_(shared),
+      config_(std::move(config)),
+      breakers_(config_->breakers),
+      outliers_(shared.dispatcher, static_cast<OutlierDetector::Owner&>(*this), config_->outlier),
+      checker_(shared, static_cast<HealthChecker::Owner&>(*this)),
+      stats_(*shared.stats, config_->name) {
   SetHosts();
 }
 
@@ -35,7 +49,9 @@ void Cluster::Update(std::shared_ptr<const config::Cluster> config) {
   config_ = std::move(config);
   breakers_.SetLimits(config_->breakers);
   levels_.reset();  // it borrows the configuration
-  if (!same) SetHosts();
+  if (same) return;
+  SetHosts();
+  outliers_.SetConfig(config_->outlier);
 }
 
 void Cluster::SetHosts() {
@@ -62,9 +78,22 @@ void Cluster::SetHosts() {
     hosts_.push_back(std::move(host));
   }
   levels_.reset();
+  outliers_.OnHostsChanged();
+  checker_.Update(*config_, hosts_);  // lets go of those that went
   for (std::unique_ptr<Host>& host : old) {
     if (host != nullptr) Retire(std::move(host));
   }
+  CountHosts();
+}
+
+void Cluster::CountHosts() {
+  size_t usable = 0, ejected = 0, failed_check = 0;
+  for (const auto& host : hosts_) {
+    usable += host->healthy();
+    ejected += host->ejected;
+    failed_check += host->failed_check;
+  }
+  stats_.SetHosts(hosts_.size(), usable, ejected, failed_check);
 }
 
 void Cluster::Retire(std::unique_ptr<Host> host) {
@@ -84,7 +113,9 @@ void Cluster::ShutPools(Host& host) {
 }
 
 void Cluster::Shutdown() {
+  checker_.Stop();
   for (const auto& host : hosts_) ShutPools(*host);
+  stats_.Release();
 }
 
 Host* Cluster::ChooseHost(const LoadBalancerContext& context) {
@@ -119,18 +150,64 @@ void Cluster::OnLoad(Host& host, int change) {
   }
 }
 
-void Cluster::OnConnectionOpened(Host&) {}
-
-void Cluster::OnConnectionEnded(Host& host, bool opened, buffer::CloseReason, const std::string&) {
-  if (!opened) OnConnectFailed(host);
+void Cluster::OnConnectionOpened(Host& host) {
+  ++host.connections_opened;
+  ++host.connections;
+  stats_.OnConnectionOpened();
 }
 
-void Cluster::OnOverflow(CircuitBreakers::Kind) {}
+void Cluster::OnConnectionEnded(Host& host, bool opened, buffer::CloseReason reason,
+                                const std::string&) {
+  stats_.OnConnectionEnded(opened, reason);
+  if (opened) {
+    --host.connections;
+  } else if (reason != buffer::CloseReason::kFinished) {
+    ++host.connect_failures;
+    OnConnectFailed(host);
+  }
+}
+
+void Cluster::OnOverflow(CircuitBreakers::Kind breaker) { stats_.OnOverflow(breaker); }
 
 void Cluster::OnOutcome(Host& host, const Outcome& outcome) {
-  const bool failed = outcome.kind != Outcome::Kind::kResponse || outcome.status >= 500;
-  PeakEwma::Observe(*config_, outcome.latency, failed, shared_.dispatcher.now(), &host);
+  ++host.requests;
+  ++(outcome.failed() ? host.failures : host.successes);
+  PeakEwma::Observe(*config_, outcome.latency, outcome.failed(), shared_.dispatcher.now(), &host);
+  outliers_.OnOutcome(host, outcome);
 }
+
+void Cluster::OnUsabilityChanged(Host& host) {
+  if (host.healthy()) host.healthy_since = shared_.dispatcher.now();
+  levels_.reset();
+  CountHosts();
+}
+
+void Cluster::OnEjected(Host& host, EjectionCause cause, const std::string& sentence) {
+  stats_.OnEjected(cause);
+  shared_.log.Warn(
+      absl::StrCat("ejected ", NameOf(host), " from cluster ", config_->name, " ", sentence));
+  OnUsabilityChanged(host);
+}
+
+void Cluster::OnUnejected(Host& host) {
+  shared_.log.Info(absl::StrCat("took ", NameOf(host), " back into cluster ", config_->name));
+  OnUsabilityChanged(host);
+}
+
+void Cluster::OnEjectionRefused(Host&, EjectionCause cause) { stats_.OnEjectionRefused(cause); }
+
+void Cluster::OnHealthChanged(Host& host, const std::string& sentence) {
+  if (host.failed_check) {
+    shared_.log.Warn(absl::StrCat(NameOf(host), " of cluster ", config_->name,
+                                  " fails its health check: ", sentence));
+  } else {
+    shared_.log.Info(absl::StrCat(NameOf(host), " of cluster ", config_->name,
+                                  " passes its health check: ", sentence));
+  }
+  OnUsabilityChanged(host);
+}
+
+void Cluster::OnChecked(Host&, bool passed) { stats_.OnChecked(passed); }
 
 bool Cluster::BeginRetry() {
   if (breakers_.TryAdd(CircuitBreakers::Kind::kRetries)) return true;

@@ -12,10 +12,15 @@
 #include "proxy/config/cluster.h"
 #include "proxy/event/dispatcher.h"
 #include "proxy/upstream/circuit_breakers.h"
+#include "proxy/upstream/cluster_stats.h"
+#include "proxy/upstream/event_log.h"
+#include "proxy/upstream/health/health_checker.h"
+#include "proxy/upstream/health/outlier_detector.h"
 #include "proxy/upstream/host.h"
 #include "proxy/upstream/http_stream_request.h"
 #include "proxy/upstream/lb/host_levels.h"
 #include "proxy/upstream/lb/load_balancer.h"
+#include "proxy/upstream/outcome.h"
 #include "proxy/upstream/pool/http_pool.h"
 #include "proxy/upstream/pool/pool_shared.h"
 
@@ -26,20 +31,17 @@ class ClusterTable;
 // What the clusters of one worker have in common; the table's.
 struct ClusterShared : PoolShared {
   ClusterTable* table;
+  stats::Registry* stats;
+  EventLog log;
   config::Locality locality;  // of this proxy
-};
-
-// How a request at a host went: for outlier detection, peak EWMA and /clusters.
-struct Outcome {
-  enum class Kind : uint8_t { kResponse, kConnectFailure, kReset, kTimeout };
-  Kind kind = Kind::kResponse;
-  uint16_t status = 0;                   // kResponse; gRPC's status is mapped to HTTP's
-  std::chrono::microseconds latency{0};  // to the response's head; 0: none
 };
 
 // One a worker and name, shared by the destinations and routes that lead to it; ClusterTable owns
 // it, ClusterRef and held hosts keep it alive. On its worker's thread.
-class Cluster final : public event::Deferred, private HttpPool::Owner {
+class Cluster final : public event::Deferred,
+                      private HttpPool::Owner,
+                      private OutlierDetector::Owner,
+                      private HealthChecker::Owner {
  public:
   ~Cluster() override;
   const config::Cluster& config() const override { return *config_; }
@@ -86,8 +88,19 @@ class Cluster final : public event::Deferred, private HttpPool::Owner {
   void OnOverflow(CircuitBreakers::Kind breaker) override;
   CircuitBreakers& breakers() override { return breakers_; }
 
+  // OutlierDetector::Owner
+  absl::Span<const std::unique_ptr<Host>> judged_hosts() const override { return hosts_; }
+  void OnEjected(Host& host, EjectionCause cause, const std::string& sentence) override;
+  void OnUnejected(Host& host) override;
+  void OnEjectionRefused(Host& host, EjectionCause cause) override;
+  // HealthChecker::Owner
+  void OnHealthChanged(Host& host, const std::string& sentence) override;
+  void OnChecked(Host& host, bool passed) override;
+
+  void OnUsabilityChanged(Host& host);
   void Update(std::shared_ptr<const config::Cluster> config);
   void SetHosts();
+  void CountHosts();
   void Retire(std::unique_ptr<Host> host);
   static void ShutPools(Host& host);
   // Nobody has a share in it any more.
@@ -98,6 +111,9 @@ class Cluster final : public event::Deferred, private HttpPool::Owner {
   uint32_t refs_ = 0;
   std::vector<std::unique_ptr<Host>> hosts_;
   CircuitBreakers breakers_;
+  OutlierDetector outliers_;
+  HealthChecker checker_;
+  ClusterStats stats_;
   std::optional<HostLevels> levels_;  // none: to be made anew at the next choice
 };
 

@@ -6,7 +6,7 @@
 namespace countersign::upstream {
 
 ClusterTable::ClusterTable(event::Dispatcher& dispatcher, tls::PeerVerifier& verifier,
-                           HbonePool& tunnels, PoolObserver& observer)
+                           HbonePool& tunnels, PoolObserver& observer, stats::Registry& stats)
     : shared_{{dispatcher,
                verifier,
                tunnels,
@@ -17,6 +17,8 @@ ClusterTable::ClusterTable(event::Dispatcher& dispatcher, tls::PeerVerifier& ver
                {},
                &lingering_},
               this,
+              &stats,
+              EventLog(dispatcher.clock()),
               {}},
       lingering_(dispatcher) {}
 

@@ -42,7 +42,7 @@ class ClusterTable {
  public:
   // All of them outlive the table.
   ClusterTable(event::Dispatcher& dispatcher, tls::PeerVerifier& verifier, HbonePool& tunnels,
-               PoolObserver& observer);
+               PoolObserver& observer, stats::Registry& stats);
   ClusterTable(const ClusterTable&) = delete;
   ClusterTable& operator=(const ClusterTable&) = delete;
   ~ClusterTable();

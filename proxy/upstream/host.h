@@ -22,6 +22,16 @@ struct TcpCells {
   stats::Cell* received = nullptr;
 };
 
+// What outlier detection remembers of a host.
+struct OutlierState {
+  uint32_t consecutive_5xx = 0;
+  uint32_t consecutive_gateway_failures = 0;
+  uint32_t requests = 0;  // in this interval
+  uint32_t successes = 0;
+  uint32_t ejections = 0;  // multiplies the time of the next one
+  event::Instant ejected_until{};
+};
+
 // Belongs to its cluster, on its worker's thread. It outlives its removal from the configuration as
 // long as somebody holds it (Cluster::Hold), and keeps its cluster alive meanwhile.
 struct Host final : event::Deferred {
@@ -35,6 +45,16 @@ struct Host final : event::Deferred {
   bool ejected = false;            // outlier detection says so
   event::Instant failed_until{};   // a connection failed lately: others go first
   event::Instant healthy_since{};  // slow start counts from here
+
+  OutlierState outlier;
+
+  // Since this worker knows it, for /clusters.
+  uint64_t requests = 0;   // that came to an end, one way or another
+  uint64_t successes = 0;  // with a status below 500
+  uint64_t failures = 0;
+  uint64_t connections_opened = 0;
+  uint64_t connect_failures = 0;
+  uint32_t connections = 0;  // HTTP, now
 
   // Peak EWMA: the round trip in microseconds, as it was at `rtt_at`. 0: none measured.
   float rtt = 0;

@@ -130,9 +130,8 @@ void ClientConnection::OnStreamReady(std::unique_ptr<http::h2::TunnelStream> str
   stream_ = std::move(stream);
   info_.peer = tunnel.peer();
   info_.local = tunnel.local_address();
-  // The tunnel's other end answers with the first bytes at the latest; waiting for its 200 would
-  // cost a round trip.
-  OnOpen(*stream_);
+  // HTTP/2's first bytes prove that the far end is there; HTTP/1 waits for the tunnel's answer.
+  if (options_.protocol == http::Protocol::kHttp2) OnOpen(*stream_);
 }
 
 void ClientConnection::OnStreamFailed(CloseReason reason, const std::string& explanation) {

@@ -32,7 +32,7 @@ void UpstreamFixture::Request::Reset() {
 
 UpstreamFixture::UpstreamFixture()
     : tunnels_(dispatcher_, verifier_, static_cast<HbonePool::Observer&>(*this), {}),
-      table_(dispatcher_, verifier_, tunnels_, static_cast<PoolObserver&>(*this)) {}
+      table_(dispatcher_, verifier_, tunnels_, static_cast<PoolObserver&>(*this), stats_) {}
 
 UpstreamFixture::~UpstreamFixture() {
   cluster_ = {};
