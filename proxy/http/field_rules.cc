@@ -153,6 +153,7 @@ bool IsForbiddenInTrailers(const Field& field) {
     case HeaderId::kCountersignDownstream:
     case HeaderId::kCountersignFlags:
     case HeaderId::kCountersignReason:
+    case HeaderId::kCountersignUpgrade:
     case HeaderId::kExpect:
     case HeaderId::kForwarded:
     case HeaderId::kGrpcTimeout:

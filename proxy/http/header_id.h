@@ -53,7 +53,8 @@ namespace countersign::http {
   ROW(kXEnvoyOriginalPath, "x-envoy-original-path")                \
   ROW(kCountersignReason, "x-countersign-reason")                  \
   ROW(kCountersignFlags, "x-countersign-flags")                    \
-  ROW(kCountersignDownstream, "x-countersign-downstream-protocol")
+  ROW(kCountersignDownstream, "x-countersign-downstream-protocol") \
+  ROW(kCountersignUpgrade, "x-countersign-upgrade")
 
 enum class HeaderId : uint8_t {
   kOther,  // a name that the proxy only carries

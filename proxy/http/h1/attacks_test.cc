@@ -1,4 +1,7 @@
 // What a hostile client may try over HTTP/1.
+#include <time.h>
+
+#include <algorithm>
 #include <chrono>
 #include <string>
 
@@ -17,12 +20,22 @@ using testing::Exchange;
 using testing::Feed;
 using testing::Http1Attack;
 
+// The least of several, in time of this thread alone: the machine may be busy.
 std::chrono::nanoseconds TimeOf(const std::string& text, size_t piece) {
-  testing::ServerRecorder requests;
-  H1ServerCodec codec(requests, {});
-  const auto start = std::chrono::steady_clock::now();
-  Feed(codec, text, piece);
-  return std::chrono::steady_clock::now() - start;
+  const auto now = [] {
+    timespec time;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+  };
+  std::chrono::nanoseconds least = std::chrono::hours(1);
+  for (int i = 0; i < 5; ++i) {
+    testing::ServerRecorder requests;
+    H1ServerCodec codec(requests, {});
+    const std::chrono::nanoseconds start = now();
+    Feed(codec, text, piece);
+    least = std::min<std::chrono::nanoseconds>(least, now() - start);
+  }
+  return least;
 }
 
 // Attacks 1 to 7 and 11: refused with an answer that says why, whatever the pieces they come in.
@@ -134,7 +147,6 @@ TEST(H1AttacksTest, HugeHeadsAreRefusedInLinearTime) {
   EXPECT_EQ(requests.bad, std::vector<uint16_t>{431});
   // Byte by byte: 16 times the bytes take 16 times the time, not 256 times.
   const std::string start = "GET / HTTP/1.1\r\nHost: a\r\nX: ";
-  TimeOf(start + std::string(50'000, 'x'), 1);
   const auto small = TimeOf(start + std::string(3'000, 'x'), 1);
   const auto big = TimeOf(start + std::string(48'000, 'x'), 1);
   EXPECT_LT(big, 80 * small + std::chrono::milliseconds(20));

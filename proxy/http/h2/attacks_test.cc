@@ -1,7 +1,8 @@
 // What a hostile peer may try over HTTP/2. Frames are written by hand, since no library writes
 // these.
+#include <time.h>
+
 #include <chrono>
-#include <deque>
 #include <string>
 #include <vector>
 
@@ -327,10 +328,15 @@ TEST_F(H2AttacksTest, AMassResetIsNotQuadratic) {
     for (uint32_t i = 0; i < streams; ++i) all += Get(2 * i + 1);
     testing::Feed(server, all, 0, now_);
     EXPECT_EQ(server.active_streams(), streams);
-    const auto start = std::chrono::steady_clock::now();
+    const auto now = [] {
+      timespec time;
+      clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+      return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+    };
+    const auto start = now();
     server.OnConnectionClosed();
     EXPECT_EQ(server.active_streams(), 0u);
-    return std::chrono::steady_clock::now() - start;
+    return now() - start;
   };
   run(1000);
   const auto small = run(2'000);

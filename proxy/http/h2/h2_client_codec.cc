@@ -82,7 +82,10 @@ void H2ClientCodec::Submit(H2ClientStream& stream, const RequestHead& head, bool
     AddField(":path", head.path);
   }
   AddField(":authority", head.authority);
-  if (stream.upgrade_) AddField(":protocol", head.upgrade);
+  if (stream.upgrade_) {
+    AddField(":protocol", head.upgrade);
+    AddField(kUpgradeField, kDeclined);
+  }
   AddFields(head.headers);
   SubmitRequest(stream, end);
 }
@@ -148,7 +151,8 @@ void H2ClientCodec::OnHead(StreamCore& core, bool end) {
   }
   core.head_received_ = true;
   core.read_ended_ = end;
-  if (stream.upgrade_ && head.status < 300) head.status = 101;
+  const bool declined = head.headers.Remove(HeaderId::kCountersignUpgrade) > 0;
+  if (stream.upgrade_ && head.status < 300 && !declined) head.status = 101;
   stream.handler().OnHeaders(head, end);
 }
 

@@ -144,6 +144,24 @@ TEST_F(H2CodecTest, AnUpgradeIsAnExtendedConnect) {
   EXPECT_EQ(last().body, "ping");
 }
 
+TEST_F(H2CodecTest, AnUpgradeMayBeAnsweredWithoutBeingAccepted) {
+  RequestHead head;
+  FillRequest(head, "GET", "/chat");
+  head.upgrade = "websocket";
+  Call& call = NewCall();
+  Begin(call, head, false);
+  Run();
+  EXPECT_EQ(last().headers, "");
+  last().Respond(200, "plain");
+  last().stream->StopRequest();
+  Run();
+  EXPECT_EQ(call.status, 200);
+  // The answer to a CONNECT has no length: RFC 9110, section 9.3.6.
+  EXPECT_EQ(call.headers, "");
+  EXPECT_EQ(call.body, "plain");
+  EXPECT_EQ(call.end, StreamEnd::kFinished);
+}
+
 TEST_F(H2CodecTest, ConnectCarriesNoPath) {
   RequestHead head;
   FillRequest(head, "CONNECT", "");

@@ -26,8 +26,20 @@ void H2ServerStream::SendInformational(const ResponseHead& head) {
 
 void H2ServerStream::SendHeaders(const ResponseHead& head, bool end) {
   if (!live_ || head_sent_) return;
+  const bool upgrade = !request_.upgrade.empty();
   codec().BeginFields();
-  codec().AddStatus(head.status, !request_.upgrade.empty());
+  if (upgrade && head.status / 100 == 2) {
+    if (!may_decline_) {
+      codec().AddStatus(502, false);
+      codec().AddField("x-countersign-reason",
+                       "the application answered the upgrade without accepting it");
+      return codec().SubmitResponse(*this, true);
+    }
+    codec().AddStatus(head.status, false);
+    codec().AddField(Session::kUpgradeField, Session::kDeclined);
+  } else {
+    codec().AddStatus(head.status, upgrade);
+  }
   codec().AddFields(head.headers);
   codec().SubmitResponse(*this, end);
 }
@@ -62,6 +74,7 @@ void H2ServerCodec::Recycle(StreamCore* core) {
   std::unique_ptr<H2ServerStream> stream(static_cast<H2ServerStream*>(core));
   stream->Renew();
   stream->request_.Clear();
+  stream->may_decline_ = false;
   StreamPool<H2ServerStream>::ForThisThread().Give(std::move(stream));
 }
 
@@ -135,7 +148,11 @@ void H2ServerCodec::OnHead(StreamCore& core, bool end) {
     owner_.OnStreamGone();
     return;
   }
-  if (!head.upgrade.empty()) head.method = "GET";
+  const bool may_decline = head.headers.Remove(HeaderId::kCountersignUpgrade) > 0;
+  if (!head.upgrade.empty()) {
+    head.method = "GET";
+    stream.may_decline_ = may_decline;
+  }
   JoinCookies(head.headers);
   core.handed_out_ = true;
   requests_.OnRequest(stream);

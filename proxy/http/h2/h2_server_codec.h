@@ -36,6 +36,7 @@ class H2ServerStream final : public ServerStream, public StreamCore {
   H2ServerCodec& codec() const;
 
   RequestHead request_;
+  bool may_decline_ = false;  // the client understands Session::kDeclined
 };
 
 // The rules of RFC 9113 for requests that nghttp2 leaves to its user are kept here: the form of

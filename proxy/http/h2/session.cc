@@ -212,7 +212,8 @@ void Session::AddFields(const HeaderMap& headers) {
     uint8_t flags = NGHTTP2_NV_FLAG_NO_COPY_NAME;
     if (field.id == HeaderId::kOther) {
       flags = NGHTTP2_NV_FLAG_NONE;
-    } else if (IsConnectionSpecific(field.id) || field.id == HeaderId::kHost) {
+    } else if (IsConnectionSpecific(field.id) || field.id == HeaderId::kHost ||
+               field.id == HeaderId::kCountersignUpgrade) {
       continue;
     } else if (!index_all && ChangesAlways(field.id)) {
       flags |= NGHTTP2_NV_FLAG_NO_INDEX;
