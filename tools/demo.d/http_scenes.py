@@ -232,7 +232,7 @@ class HttpScenes:
         for pod in members:
             for labels, value in Samples(pod.admin('/metrics')).all('countersign_requests_total'):
                 key = (labels.get('reporter', ''), table.short(labels.get('source_principal', ''), self.mesh.trust_domain),
-                       labels.get('destination_service_name') or labels.get('destination_service') or '',
+                       labels.get('destination_service', ''),
                        labels.get('response_code', ''), labels.get('response_flags', ''), labels.get('grpc_response_status', ''),
                        labels.get('connection_security_policy', ''))
                 rows[key] = rows.get(key, 0) + int(value)

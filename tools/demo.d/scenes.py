@@ -100,7 +100,8 @@ class Scenes:
                     edge = seen.get((self.web.spiffe_id, called.spiffe_id))
                     claims.demand(edge is not None, f'{reporter} has not counted {self.web.spiffe_id} -> {called.spiffe_id}; '
                                                     f'it has {sorted(seen)}')
-                    claims.demand(edge.connections >= 2, f'{reporter} counted {edge.connections} connections to {called.name}')
+                    claims.demand(edge.connections + edge.requests >= 2,
+                                  f'{reporter} counted {edge.connections} connections and {edge.requests} requests to {called.name}')
             serials = [serial for _, serial, _ in table.certificates(self.members).values()]
             claims.demand(len(set(serials)) == len(self.members), f'serials are not distinct: {serials}')
             claims.saw(f'3 edges from both sides, {len(set(serials))} certificates with serials of their own')

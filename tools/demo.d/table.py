@@ -6,6 +6,7 @@ from tests.support.mesh import MeshError
 from tests.support.prometheus_text import Samples
 
 OPENED = 'countersign_tcp_connections_opened_total'
+REQUESTS = 'countersign_requests_total'
 PEER_NOT_AFTER = 'countersign_peer_certificate_not_after_timestamp_seconds'
 
 
@@ -29,24 +30,28 @@ def serial(pod):
 
 
 class Edge:
-    """Connections that one sidecar counted under one set of labels."""
+    """What one sidecar counted from one identity to another: TCP connections, HTTP requests."""
 
-    def __init__(self, pod, labels, value):
+    def __init__(self, pod, labels):
         self.reporter = pod.name
         self.labels = labels
-        self.connections = int(value)
+        self.connections = self.requests = 0
         self.source = labels.get('source_principal') or labels.get('source_workload') or 'unknown'
         self.destination = labels.get('destination_principal') or labels.get('destination_workload') or 'unknown'
         self.security = labels.get('connection_security_policy')
 
 
 def edges(pods, reporter='destination'):
-    found = []
+    found = {}
     for pod in pods:
-        for labels, value in Samples(pod.admin('/metrics')).all(OPENED, reporter=reporter):
-            if value:
-                found.append(Edge(pod, labels, value))
-    return found
+        samples = Samples(pod.admin('/metrics'))
+        for family, unit in ((OPENED, 'connections'), (REQUESTS, 'requests')):
+            for labels, value in samples.all(family, reporter=reporter):
+                if value:
+                    fresh = Edge(pod, labels)
+                    edge = found.setdefault((pod.name, fresh.source, fresh.destination, fresh.security), fresh)
+                    setattr(edge, unit, getattr(edge, unit) + int(value))
+    return list(found.values())
 
 
 def short(identity, trust_domain):
@@ -78,11 +83,11 @@ def who_talked(pods, trust_domain):
     seen = peers(pods)
     rows = []
     for edge in edges(pods):
-        row = [short(edge.source, trust_domain), short(edge.destination, trust_domain), edge.security, edge.connections]
+        row = [short(edge.source, trust_domain), short(edge.destination, trust_domain), edge.security, edge.connections or '', edge.requests or '']
         for who in ((edge.reporter, edge.labels.get('source_principal')),
                     (names.get(edge.source), edge.labels.get('destination_principal'))):
             serial_, left = seen.get(who, ('-', '-'))
             row += [serial_[:16], left if left == '-' else f'{left} s']
         rows.append(row)
-    return render(['CALLER', 'CALLED', 'ON THE WIRE', 'CONNECTIONS', 'CALLER\'S SERIAL', 'LEFT', 'CALLED\'S SERIAL', 'LEFT'],
+    return render(['CALLER', 'CALLED', 'ON THE WIRE', 'CONNECTIONS', 'REQUESTS', 'CALLER\'S SERIAL', 'LEFT', 'CALLED\'S SERIAL', 'LEFT'],
                   sorted(rows, key=str))
