@@ -3,6 +3,8 @@
 #ifndef COUNTERSIGN_PROXY_ROUTER_REASONS_H_
 #define COUNTERSIGN_PROXY_ROUTER_REASONS_H_
 
+#include <string>
+
 #include "absl/strings/string_view.h"
 
 namespace countersign::router {
@@ -46,6 +48,9 @@ namespace countersign::router {
   inline constexpr absl::string_view name = token;
 COUNTERSIGN_ROUTER_REASONS(COUNTERSIGN_ROW)
 #undef COUNTERSIGN_ROW
+
+// REASONS.md: the reasons above, and the response flags.
+std::string RenderReasons();
 
 }  // namespace countersign::router
 
