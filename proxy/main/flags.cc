@@ -114,13 +114,13 @@ absl::Status SetBytes(const std::string& value, size_t* bytes) {
   return absl::OkStatus();
 }
 
-absl::Status SetForward(const std::string& value, Settings& settings) {
+absl::Status AddForward(const std::string& value, std::vector<server::Forward>* forwards) {
   const std::vector<std::string> sides = absl::StrSplit(value, '=');
   if (sides.size() == 2) {
     absl::StatusOr<net::Address> listen = net::Address::Parse(sides[0]);
     absl::StatusOr<net::Address> destination = net::Address::Parse(sides[1]);
     if (listen.ok() && destination.ok()) {
-      settings.server.forwards.push_back({.listen = *listen, .destination = *destination});
+      forwards->push_back({.listen = *listen, .destination = *destination});
       return absl::OkStatus();
     }
   }
@@ -274,7 +274,18 @@ const std::vector<Flag>& Flags() {
        .help = "Treats what connects to LISTEN as captured on its way to DESTINATION, where there "
                "is no netfilter. May be given several times.",
        .repeated = true,
-       .set = SetForward},
+       .set = [](const std::string& value,
+                 Settings& settings) { return AddForward(value, &settings.server.forwards); }},
+      {.name = "inbound-forward",
+       .value = "LISTEN=DESTINATION",
+       .fallback = "",
+       .help = "Treats what connects to LISTEN as captured on its way to the application at "
+               "DESTINATION, where there is no netfilter. May be given several times.",
+       .repeated = true,
+       .set =
+           [](const std::string& value, Settings& settings) {
+             return AddForward(value, &settings.server.inbound_forwards);
+           }},
       {.name = "concurrency",
        .value = "N",
        .fallback = "1",

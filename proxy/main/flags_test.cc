@@ -50,12 +50,15 @@ TEST_F(FlagsTest, EnvironmentCountsAndAFlagWins) {
   environment_["COUNTERSIGN_CONCURRENCY"] = "3";
   environment_["COUNTERSIGN_DRAIN_TIME"] = "1m";
   environment_["COUNTERSIGN_FORWARD"] = "127.0.0.1:1=10.0.0.1:2;[::1]:3=[fd00::1]:4";
+  environment_["COUNTERSIGN_INBOUND_FORWARD"] = "127.0.0.1:5=127.0.0.1:6";
   absl::StatusOr<Settings> settings = Parse({"--concurrency", "2"});
   ASSERT_TRUE(settings.ok()) << settings.status();
   EXPECT_EQ(settings->server.concurrency, 2u);
   EXPECT_EQ(settings->server.drain_time.count(), 60'000);
   ASSERT_EQ(settings->server.forwards.size(), 2u);
   EXPECT_EQ(settings->server.forwards[1].destination.ToString(), "[fd00::1]:4");
+  ASSERT_EQ(settings->server.inbound_forwards.size(), 1u);
+  EXPECT_EQ(settings->server.inbound_forwards[0].destination.ToString(), "127.0.0.1:6");
 }
 
 TEST_F(FlagsTest, ListenersMayBeOffOrSeveral) {

@@ -30,6 +30,7 @@ struct Options {
   std::vector<net::Address> inbound_listen;
   std::vector<net::Address> hbone_listen;
   std::vector<Forward> forwards;
+  std::vector<Forward> inbound_forwards;
 
   access_log::AccessLogOptions access_log;  // with an empty path: none
   std::string otlp_endpoint;                // host:port of a collector; empty: none

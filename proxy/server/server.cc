@@ -191,6 +191,7 @@ absl::Status Server::Start() {
   worker_options.inbound_listen = options_.inbound_listen;
   worker_options.hbone_listen = options_.hbone_listen;
   worker_options.forwards = options_.forwards;
+  worker_options.inbound_forwards = options_.inbound_forwards;
   worker_options.admin_listen = own_ports;
   worker_options.hold_timeout = options_.hold_time;
   worker_options.max_connections = options_.max_connections;
