@@ -76,8 +76,6 @@ spec:
   tunnel: HBONE
   tunnelPort: $((BASE + 12))
   ports:
-    - name: http
-      port: $BACKEND
     - name: http2
       port: $BACKEND_H2
 ---
