@@ -89,7 +89,7 @@ void Cluster::SetHosts() {
 void Cluster::CountHosts() {
   size_t usable = 0, ejected = 0, failed_check = 0;
   for (const auto& host : hosts_) {
-    usable += host->healthy();
+    usable += host->usable();
     ejected += host->ejected;
     failed_check += host->failed_check;
   }
@@ -177,7 +177,7 @@ void Cluster::OnOutcome(Host& host, const Outcome& outcome) {
 }
 
 void Cluster::OnUsabilityChanged(Host& host) {
-  if (host.healthy()) host.healthy_since = shared_.dispatcher.now();
+  if (host.usable()) host.healthy_since = shared_.dispatcher.now();
   levels_.reset();
   CountHosts();
 }

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "proxy/upstream/cluster_table.h"
 #include "proxy/upstream/testing/upstream_fixture.h"
@@ -75,6 +76,60 @@ TEST_F(ClusterTest, AHostThatStaysKeepsItsStateAndARemovedOneLivesAsLongAsItIsHe
   EXPECT_EQ(cluster->hosts()[0].get(), kept);
   EXPECT_TRUE(removed->removed);
   Cluster::EndConnection(removed);  // frees it
+}
+
+TEST_F(ClusterTest, TenThousandHostsAreUpdatedInPlaceAndRestWithoutTimers) {
+  std::vector<std::string> addresses;
+  for (int i = 0; i < 10'000; ++i) {
+    addresses.push_back(absl::StrCat("10.1.", i / 250, ".", i % 250, ":80"));
+  }
+  const ClusterRef cluster = With(addresses);
+  std::set<Host*> before;
+  for (const auto& host : cluster->hosts()) before.insert(host.get());
+  addresses[0] = "10.2.0.1:80";
+  With(addresses);
+  size_t kept = 0;
+  for (const auto& host : cluster->hosts()) kept += before.count(host.get());
+  EXPECT_EQ(kept, 9'999);
+  std::set<Host*> chosen;
+  for (int i = 0; i < 1000; ++i) chosen.insert(cluster->ChooseHost({}));
+  EXPECT_GT(chosen.size(), 900);
+  EXPECT_TRUE(dispatcher_.timers().empty());
+}
+
+TEST_F(ClusterTest, OutcomesEjectAHostAndItsShareGoesToTheOthers) {
+  auto config = std::make_shared<config::Cluster>(
+      *AddressesOf({"10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "10.0.0.4:80"}));
+  config->outlier.enabled = true;
+  const ClusterRef cluster = table_.Acquire(config);
+  Host* ill = cluster->hosts()[2].get();
+  for (int i = 0; i < 5; ++i) {
+    cluster->OnOutcome(*ill, {Outcome::Kind::kResponse, 503, std::chrono::microseconds(100)});
+  }
+  EXPECT_TRUE(ill->ejected);
+  for (int i = 0; i < 100; ++i) EXPECT_NE(cluster->ChooseHost({}), ill);
+  EXPECT_THAT(stats_.Serialize(),
+              ::testing::HasSubstr("countersign_cluster_ejections_total{cluster=\"echo\",cause="
+                                   "\"consecutive_5xx\"} 1"));
+  Advance(seconds(31));
+  EXPECT_FALSE(ill->ejected);
+}
+
+TEST_F(ClusterTest, TheRetryBudgetGrowsWithTheRequestsUnderWay) {
+  CircuitBreakers breakers({});
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(breakers.TryAdd(CircuitBreakers::Kind::kRetries));
+  EXPECT_FALSE(breakers.TryAdd(CircuitBreakers::Kind::kRetries));
+  for (int i = 0; i < 100; ++i) breakers.Add(CircuitBreakers::Kind::kRequests);
+  EXPECT_EQ(breakers.limit(CircuitBreakers::Kind::kRetries), 20);
+  EXPECT_TRUE(breakers.TryAdd(CircuitBreakers::Kind::kRetries));
+  EXPECT_EQ(breakers.overflows(CircuitBreakers::Kind::kRetries), 1);
+}
+
+TEST_F(ClusterTest, ItsSeriesGoWithIt) {
+  ClusterRef cluster = With({"10.0.0.1:80"});
+  EXPECT_THAT(stats_.Serialize(), ::testing::HasSubstr("cluster=\"echo\""));
+  cluster = {};
+  EXPECT_THAT(stats_.Serialize(), ::testing::Not(::testing::HasSubstr("cluster=\"echo\"")));
 }
 
 TEST_F(ClusterTest, AHeldHostKeepsItsCluster) {

@@ -67,8 +67,11 @@ struct Host final : event::Deferred {
   TcpCells cells;
   std::unique_ptr<stats::RequestCells> request_cells;  // made by whoever counts, at the first
 
-  // By the three sources of health together.
-  bool healthy() const { return endpoint.healthy && !failed_check && !ejected; }
+  // By active checks and outlier detection. The third source, the control plane, has left out what
+  // must not be used; what it marked is degraded.
+  bool usable() const { return !failed_check && !ejected; }
+  bool degraded() const { return !endpoint.healthy; }
+  bool healthy() const { return usable() && !degraded(); }
 };
 
 }  // namespace countersign::upstream

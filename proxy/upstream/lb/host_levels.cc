@@ -31,12 +31,13 @@ HostLevels::HostLevels(const config::Cluster& config, const config::Locality& ow
     const int distance = config.prefer_locality ? Distance(own, host->endpoint.locality) : 0;
     Level& level = sorted[{host->endpoint.priority, distance}];
     level.all.push_back(host.get());
-    if (host->healthy()) level.healthy.push_back(host.get());
+    if (host->usable()) (host->degraded() ? level.degraded : level.healthy).push_back(host.get());
   }
   std::vector<LevelHealth> health;
   for (auto& [key, level] : sorted) {
-    health.push_back(
-        {static_cast<uint32_t>(level.healthy.size()), static_cast<uint32_t>(level.all.size())});
+    health.push_back({static_cast<uint32_t>(level.healthy.size()),
+                      static_cast<uint32_t>(level.all.size()),
+                      static_cast<uint32_t>(level.degraded.size())});
     levels_.push_back(std::move(level));
   }
   const std::vector<LevelLoad> loads =
@@ -44,37 +45,47 @@ HostLevels::HostLevels(const config::Cluster& config, const config::Locality& ow
   for (size_t i = 0; i < levels_.size(); ++i) levels_[i].load = loads[i];
 }
 
-HostLevels::Level* HostLevels::PickLevel(const LoadBalancerContext& context) {
-  if (levels_.size() == 1) return levels_.front().in_use().empty() ? nullptr : &levels_.front();
+LoadBalancer* HostLevels::Get(std::unique_ptr<LoadBalancer>& balancer,
+                              absl::Span<Host* const> hosts) {
+  if (balancer == nullptr && !hosts.empty()) {
+    balancer = NewLoadBalancer(config_, hosts, random_);
+  }
+  return balancer.get();
+}
+
+LoadBalancer* HostLevels::PickBalancer(const LoadBalancerContext& context) {
+  if (!levels_.empty() && levels_.front().load.percent == 100) {
+    return Get(levels_.front().balancer, levels_.front().in_use());
+  }
   // What belongs together goes together, also in its level.
   uint32_t point = context.hash.has_value() ? Random::Mix(*context.hash) % 100 : random_.Below(100);
   for (Level& level : levels_) {
-    if (point < level.load.percent) return level.in_use().empty() ? nullptr : &level;
+    if (point < level.load.percent) return Get(level.balancer, level.in_use());
     point -= level.load.percent;
+  }
+  for (Level& level : levels_) {
+    if (point < level.load.degraded_percent) return Get(level.degraded_balancer, level.degraded);
+    point -= level.load.degraded_percent;
   }
   return nullptr;
 }
 
 Host* HostLevels::Choose(const LoadBalancerContext& context, event::Instant now) {
-  Level* level = PickLevel(context);
-  if (level == nullptr) return nullptr;
-  if (level->balancer == nullptr) {
-    level->balancer = NewLoadBalancer(config_, level->in_use(), random_);
-  }
+  LoadBalancer* balancer = PickBalancer(context);
+  if (balancer == nullptr) return nullptr;
   for (uint32_t attempt = 0; attempt < kAttempts; ++attempt) {
-    Host* host = level->balancer->Choose(context, attempt, now);
+    Host* host = balancer->Choose(context, attempt, now);
     if (host->failed_until <= now && (context.tried.empty() || !Tried(context, host))) return host;
   }
   Host* second_best = SecondBest(context, now);
   if (second_best != nullptr || context.untried_only) return second_best;
-  return level->balancer->Choose(context, 0, now);
+  return balancer->Choose(context, 0, now);
 }
 
 // One that was not tried, before one that failed lately: the level's own, then the others'.
 Host* HostLevels::SecondBest(const LoadBalancerContext& context, event::Instant now) {
   Host* failed = nullptr;
-  for (const Level& level : levels_) {
-    const absl::Span<Host* const> hosts = level.in_use();
+  const auto look = [&](absl::Span<Host* const> hosts) -> Host* {
     const size_t n = hosts.size();
     const size_t start = n == 0 ? 0 : random_.Below(static_cast<uint32_t>(n));
     for (size_t i = 0; i < n; ++i) {
@@ -83,6 +94,13 @@ Host* HostLevels::SecondBest(const LoadBalancerContext& context, event::Instant 
       if (host->failed_until <= now) return host;
       if (failed == nullptr) failed = host;
     }
+    return nullptr;
+  };
+  for (const Level& level : levels_) {
+    if (Host* host = look(level.in_use()); host != nullptr) return host;
+  }
+  for (const Level& level : levels_) {
+    if (Host* host = look(level.degraded); host != nullptr) return host;
   }
   return failed;
 }

@@ -27,14 +27,18 @@ class HostLevels {
   struct Level {
     std::vector<Host*> all;
     std::vector<Host*> healthy;
+    std::vector<Host*> degraded;
     LevelLoad load;
+    // Made at the first choice.
     std::unique_ptr<LoadBalancer> balancer;  // of `all` in panic, of `healthy` otherwise
+    std::unique_ptr<LoadBalancer> degraded_balancer;
     absl::Span<Host* const> in_use() const { return load.panic ? all : healthy; }
   };
   absl::Span<const Level> levels() const { return levels_; }
 
  private:
-  Level* PickLevel(const LoadBalancerContext& context);
+  LoadBalancer* PickBalancer(const LoadBalancerContext& context);
+  LoadBalancer* Get(std::unique_ptr<LoadBalancer>& balancer, absl::Span<Host* const> hosts);
   Host* SecondBest(const LoadBalancerContext& context, event::Instant now);
 
   const config::Cluster& config_;

@@ -63,6 +63,13 @@ TEST_F(HostLevelsTest, InPanicAllAreUsed) {
   EXPECT_EQ(Share([](const Host& host) { return !host.healthy(); }), 0);
 }
 
+TEST_F(HostLevelsTest, DegradedHostsAreUsedForWhatTheHealthyCannotCarry) {
+  for (int i = 0; i < 10; ++i) Add(0).endpoint.healthy = i < 5;
+  EXPECT_NEAR(Share([](const Host& host) { return host.degraded(); }), 0.3, 0.03);
+  for (const auto& host : hosts_) host->endpoint.healthy = false;
+  EXPECT_EQ(Share([](const Host& host) { return host.degraded(); }), 1);
+}
+
 TEST_F(HostLevelsTest, OwnZoneThenRegionThenTheRest) {
   own_ = {"eu", "eu-a", ""};
   for (int i = 0; i < 10; ++i) {

@@ -15,6 +15,7 @@ void ByNumbers(absl::Span<const LevelHealth> levels, std::vector<LevelLoad>* loa
   for (size_t i = 0; i < levels.size(); ++i) {
     const auto share = static_cast<uint32_t>(100ull * levels[i].total / total);
     (*loads)[i].percent = share;
+    (*loads)[i].degraded_percent = 0;
     left -= share;
     if (first == levels.size() && levels[i].total > 0) first = i;
   }
@@ -26,30 +27,38 @@ void ByNumbers(absl::Span<const LevelHealth> levels, std::vector<LevelLoad>* loa
 std::vector<LevelLoad> DistributeLoad(absl::Span<const LevelHealth> levels,
                                       uint32_t overprovisioning_percent, uint32_t panic_percent) {
   std::vector<LevelLoad> loads(levels.size());
-  std::vector<uint32_t> score(levels.size(), 0);
+  const auto score = [overprovisioning_percent](uint32_t usable, uint32_t total) -> uint32_t {
+    if (total == 0) return 0;
+    return static_cast<uint32_t>(
+        std::min<uint64_t>(100, static_cast<uint64_t>(overprovisioning_percent) * usable / total));
+  };
   uint32_t together = 0;
-  for (size_t i = 0; i < levels.size(); ++i) {
-    if (levels[i].total == 0) continue;
-    score[i] = static_cast<uint32_t>(std::min<uint64_t>(
-        100,
-        static_cast<uint64_t>(overprovisioning_percent) * levels[i].healthy / levels[i].total));
-    together += score[i];
+  for (const LevelHealth& level : levels) {
+    together += score(level.healthy, level.total) + score(level.degraded, level.total);
   }
   together = std::min(together, 100u);
   if (together > 0) {
     uint32_t left = 100;
-    size_t first = levels.size();
+    uint32_t* first = nullptr;  // takes what rounding leaves
+    const auto give = [&](uint32_t can, uint32_t* share) {
+      *share = std::min(left, can * 100 / together);
+      left -= *share;
+      if (first == nullptr && can > 0) first = share;
+    };
     for (size_t i = 0; i < levels.size(); ++i) {
-      if (first == levels.size() && score[i] > 0) first = i;
-      loads[i].percent = std::min(left, score[i] * 100 / together);
-      left -= loads[i].percent;
+      give(score(levels[i].healthy, levels[i].total), &loads[i].percent);
     }
-    loads[first].percent += left;  // rounding
+    for (size_t i = 0; i < levels.size(); ++i) {
+      give(score(levels[i].degraded, levels[i].total), &loads[i].degraded_percent);
+    }
+    *first += left;
   }
   bool all_panic = true;
   for (size_t i = 0; i < levels.size(); ++i) {
-    if (levels[i].total == 0) continue;
-    loads[i].panic = together < 100 && 100ull * levels[i].healthy / levels[i].total < panic_percent;
+    const LevelHealth& level = levels[i];
+    if (level.total == 0) continue;
+    loads[i].panic =
+        together < 100 && 100ull * (level.healthy + level.degraded) / level.total < panic_percent;
     all_panic = all_panic && loads[i].panic;
   }
   if (all_panic) ByNumbers(levels, &loads);

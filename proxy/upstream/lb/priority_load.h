@@ -12,11 +12,14 @@ namespace countersign::upstream {
 struct LevelHealth {
   uint32_t healthy = 0;
   uint32_t total = 0;
+  uint32_t degraded = 0;  // usable, but the control plane would rather have others used
 };
 
+// Shares of the cluster's traffic, in a hundred; all together 100, unless no host can be used.
 struct LevelLoad {
-  uint32_t percent = 0;  // of the cluster's traffic; all together 100, unless there is no host
-  bool panic = false;    // so few are healthy that all of the level's hosts are used
+  uint32_t percent = 0;           // to the healthy hosts
+  uint32_t degraded_percent = 0;  // to the degraded ones
+  bool panic = false;             // so few are healthy that all of the level's hosts are used
   bool operator==(const LevelLoad&) const = default;
 };
 

@@ -62,19 +62,30 @@ TEST(PriorityLoadTest, NobodyPanicsWhileTheOthersCanCarryIt) {
 }
 
 TEST(PriorityLoadTest, BelowTheThresholdALevelPanicsOnceTogetherTheyCannotCarryIt) {
-  EXPECT_EQ(Loads({72, 72}), (std::vector<LevelLoad>{{100, false}, {0, false}}));
-  EXPECT_EQ(Loads({25, 25}), (std::vector<LevelLoad>{{50, true}, {50, true}}));
+  EXPECT_EQ(Loads({72, 72}), (std::vector<LevelLoad>{{100, 0, false}, {0, 0, false}}));
+  EXPECT_EQ(Loads({25, 25}), (std::vector<LevelLoad>{{50, 0, true}, {50, 0, true}}));
   // 7 and 91 of 98; the documentation rounds the first to 7.
-  EXPECT_EQ(Loads({5, 65}), (std::vector<LevelLoad>{{8, true}, {92, false}}));
+  EXPECT_EQ(Loads({5, 65}), (std::vector<LevelLoad>{{8, 0, true}, {92, 0, false}}));
 }
 
 TEST(PriorityLoadTest, WithoutAThresholdNobodyPanicsAndNoHealthyHostMeansNoHost) {
-  EXPECT_EQ(Loads({0, 0}, /*panic=*/0), (std::vector<LevelLoad>{{0, false}, {0, false}}));
+  EXPECT_EQ(Loads({0, 0}, /*panic=*/0), (std::vector<LevelLoad>{{0, 0, false}, {0, 0, false}}));
 }
 
 TEST(PriorityLoadTest, WhenAllPanicTrafficGoesByTheNumbersOfHosts) {
   const std::vector<LevelHealth> levels = {{0, 30}, {0, 10}};
-  EXPECT_EQ(DistributeLoad(levels, 140, 50), (std::vector<LevelLoad>{{75, true}, {25, true}}));
+  EXPECT_EQ(DistributeLoad(levels, 140, 50),
+            (std::vector<LevelLoad>{{75, 0, true}, {25, 0, true}}));
+}
+
+TEST(PriorityLoadTest, DegradedHostsCarryWhatHealthyOnesCannot) {
+  const std::vector<LevelHealth> half = {{50, 100, 50}};
+  EXPECT_EQ(DistributeLoad(half, 140, 50), (std::vector<LevelLoad>{{70, 30, false}}));
+  // The second level's healthy hosts come before the first's degraded ones.
+  const std::vector<LevelHealth> two = {{50, 100, 50}, {100, 100, 0}};
+  EXPECT_EQ(DistributeLoad(two, 140, 50), (std::vector<LevelLoad>{{70, 0, false}, {30, 0, false}}));
+  const std::vector<LevelHealth> none = {{0, 100, 100}};
+  EXPECT_EQ(DistributeLoad(none, 140, 0), (std::vector<LevelLoad>{{0, 100, false}}));
 }
 
 TEST(PriorityLoadTest, NoHostsMeansNoLoad) {

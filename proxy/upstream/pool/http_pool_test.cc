@@ -136,6 +136,63 @@ TEST_F(HttpPoolTest, AMeshEndpointIsCalledByHttp2OverMutualTls) {
   EXPECT_EQ(server.accepted(), 1);
 }
 
+class TunnelledHttpTest : public HttpPoolTest {
+ protected:
+  TestServer::Options Tunnel(Protocol protocol) {
+    TestServer::Options options;
+    options.protocol = protocol;
+    options.tls = ServerTls(testing::kTheirId, "h2");
+    options.tunnel = true;
+    return options;
+  }
+  // An application behind the sidecar that listens for tunnels at `tunnel`.
+  config::Endpoint Behind(const net::Address& tunnel) {
+    config::Endpoint endpoint = MeshEndpoint(*net::Address::Parse("10.9.8.7:80"));
+    endpoint.transport = config::EndpointTransport::kHbone;
+    endpoint.tunnel = tunnel;
+    return endpoint;
+  }
+};
+
+TEST_F(TunnelledHttpTest, WhatTheApplicationSpeaksTravelsInATunnel) {
+  SetSecret();
+  for (const Protocol protocol : {Protocol::kHttp11, Protocol::kHttp2}) {
+    TestServer server(dispatcher_, Tunnel(protocol));
+    Cluster& cluster = Use(ClusterOf({Behind(server.address())}));
+    for (int i = 0; i < 3; ++i) {
+      auto request = Get(cluster, protocol);
+      EXPECT_EQ(request->call.status, 200) << request->explanation;
+      EXPECT_EQ(request->protocol, protocol);
+      EXPECT_EQ(request->peer, testing::kTheirId);
+    }
+    EXPECT_EQ(server.last_authority, "10.9.8.7:80");
+    EXPECT_EQ(server.accepted(), 1);
+    cluster_ = {};
+    Settle();
+  }
+}
+
+TEST_F(TunnelledHttpTest, AnApplicationThatDoesNotListenIsAConnectFailure) {
+  SetSecret();
+  TestServer server(dispatcher_, Tunnel(Protocol::kHttp11));
+  server.refuse_tunnels = 503;
+  auto request = Get(Use(ClusterOf({Behind(server.address())})));
+  EXPECT_TRUE(request->failed);
+  EXPECT_EQ(request->failure, PoolFailure::kConnect);
+  EXPECT_EQ(request->reason, buffer::CloseReason::kTunnelRefused);
+  EXPECT_THAT(request->explanation, ::testing::HasSubstr("nobody listens there"));
+}
+
+TEST_F(TunnelledHttpTest, ConnectionsInTunnelsGoWithTheCertificate) {
+  SetSecret();
+  TestServer server(dispatcher_, Tunnel(Protocol::kHttp11));
+  Cluster& cluster = Use(ClusterOf({Behind(server.address())}));
+  Get(cluster);
+  SetSecret();
+  EXPECT_EQ(Get(cluster)->call.status, 200);
+  EXPECT_EQ(server.accepted(), 2);
+}
+
 TEST_F(HttpPoolTest, ADifferentIdentityIsRefusedInWords) {
   SetSecret();
   TestServer server(dispatcher_, Mesh("spiffe://cluster.local/ns/default/sa/other"));

@@ -39,7 +39,43 @@ void TestServer::OnFileEvent(uint32_t) {
     net::Address peer;
     net::Socket socket = socket_.Accept(&peer, &error);
     if (!socket.valid()) return;
-    connections_.push_back(std::make_unique<Connection>(*this, std::move(socket)));
+    if (options_.tunnel) {
+      TunnelConnection::Options options;
+      options.role = http::h2::TunnelSession::Role::kServer;
+      options.peer = peer;
+      options.local = address_;
+      tunnels_.push_back(std::make_unique<TunnelConnection>(
+          dispatcher_, static_cast<TunnelConnection::Owner&>(*this), options, std::move(socket),
+          options_.tls()));
+      continue;
+    }
+    std::unique_ptr<net::TransportSocket> transport;
+    if (options_.tls == nullptr) {
+      transport = std::make_unique<net::RawTransportSocket>();
+    } else {
+      transport = std::make_unique<tls::TlsTransportSocket>(options_.tls(), nullptr);
+    }
+    connections_.push_back(std::make_unique<Connection>(
+        *this,
+        std::make_unique<net::Connection>(dispatcher_, std::move(socket), std::move(transport),
+                                          net::Connection::State::kConnected)));
+  }
+}
+
+void TestServer::OnTunnelRequest(TunnelConnection&, std::unique_ptr<http::h2::TunnelStream> stream,
+                                 absl::string_view authority) {
+  last_authority = std::string(authority);
+  if (refuse_tunnels != 0) return stream->Refuse(refuse_tunnels, "nobody listens there");
+  stream->Accept();
+  connections_.push_back(std::make_unique<Connection>(*this, std::move(stream)));
+}
+
+void TestServer::OnTunnelClosed(TunnelConnection& tunnel, buffer::CloseReason, const std::string&) {
+  for (auto it = tunnels_.begin(); it != tunnels_.end(); ++it) {
+    if (it->get() != &tunnel) continue;
+    dispatcher_.DeferredDelete(std::move(*it));
+    tunnels_.erase(it);
+    return;
   }
 }
 
@@ -63,14 +99,9 @@ void TestServer::Respond(Exchange& exchange) {
   if (!trailers.empty()) exchange.stream->SendTrailers(fields);
 }
 
-TestServer::Connection::Connection(TestServer& server, net::Socket socket)
+TestServer::Connection::Connection(TestServer& server, std::unique_ptr<buffer::ByteStream> stream)
     : server_(server),
-      connection_(
-          server.dispatcher_, std::move(socket),
-          server.options_.tls == nullptr
-              ? std::unique_ptr<net::TransportSocket>(std::make_unique<net::RawTransportSocket>())
-              : std::make_unique<tls::TlsTransportSocket>(server.options_.tls(), nullptr),
-          net::Connection::State::kConnected),
+      stream_(std::move(stream)),
       frame_(this, [](void* self) { static_cast<Connection*>(self)->Frame(); }) {
   if (server.options_.protocol == http::Protocol::kHttp2) {
     codec_ = std::make_unique<http::h2::H2ServerCodec>(
@@ -80,7 +111,7 @@ TestServer::Connection::Connection(TestServer& server, net::Socket socket)
         static_cast<http::ServerCodec::Owner&>(*this), server.options_.limits);
   }
   recorder_.on_request = [this](Exchange& exchange) { server_.OnRequest(exchange); };
-  connection_.SetHandler(this);
+  stream_->SetHandler(this);
   if (!server.options_.mute) OnCodecOutput();
 }
 
@@ -92,7 +123,7 @@ void TestServer::Connection::OnData(buffer::ByteStream&, Buffer& data, bool end)
   if (closed_) return;
   if (end) {
     Buffer none;
-    connection_.Write(none, true);
+    stream_->Write(none, true);
   }
   OnCodecOutput();
 }
@@ -111,7 +142,7 @@ void TestServer::Connection::Frame() {
   if (closed_) return;
   Buffer out;
   const bool alive = codec_->Produce(out, 384 * 1024);
-  if (!out.empty() || !alive) connection_.Write(out, !alive);
+  if (!out.empty() || !alive) stream_->Write(out, !alive);
 }
 
 void TestServer::Connection::Answer() {
@@ -124,11 +155,11 @@ void TestServer::Connection::Answer() {
 void TestServer::Connection::Write(absl::string_view raw) {
   Buffer out;
   out.Append(raw);
-  connection_.Write(out, false);
+  stream_->Write(out, false);
 }
 
 void TestServer::Connection::Reset() {
-  connection_.Reset();
+  stream_->Reset();
   closed_ = true;
   codec_->OnConnectionClosed();
 }

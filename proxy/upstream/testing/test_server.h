@@ -14,12 +14,13 @@
 #include "proxy/net/connection.h"
 #include "proxy/net/socket.h"
 #include "proxy/tls/tls_transport_socket.h"
+#include "proxy/upstream/tunnel_connection.h"
 
 namespace countersign::upstream::testing {
 
 // Speaks one protocol, plain or under TLS. Answers each complete request with `status` and "ok"
 // unless `hold` is set; then the test answers. Single-threaded.
-class TestServer final : private event::FileEvent::Handler {
+class TestServer final : private event::FileEvent::Handler, private TunnelConnection::Owner {
  public:
   class Connection;
   struct Options {
@@ -27,7 +28,8 @@ class TestServer final : private event::FileEvent::Handler {
     http::CodecLimits limits;
     // Makes the TLS options of a connection; null: plaintext.
     std::function<tls::TlsOptions()> tls;
-    bool mute = false;  // accepts, and says nothing at all
+    bool mute = false;    // accepts, and says nothing at all
+    bool tunnel = false;  // a sidecar's tunnels, under `tls`; each stream is a connection
   };
 
   TestServer(event::Dispatcher& dispatcher, Options options);
@@ -47,9 +49,17 @@ class TestServer final : private event::FileEvent::Handler {
   std::vector<std::pair<std::string, std::string>> headers;   // of each answer
   std::vector<std::pair<std::string, std::string>> trailers;  // of each answer
   std::string body = "ok";
+  int refuse_tunnels = 0;      // with this status, when it is not 0
+  std::string last_authority;  // of a tunnelled connection
+  size_t tunnels() const { return tunnels_.size(); }
 
  private:
   void OnFileEvent(uint32_t events) override;
+  void OnTunnelOpen(TunnelConnection&) override {}
+  void OnTunnelRequest(TunnelConnection& tunnel, std::unique_ptr<http::h2::TunnelStream> stream,
+                       absl::string_view authority) override;
+  void OnTunnelChanged(TunnelConnection&) override {}
+  void OnTunnelClosed(TunnelConnection& tunnel, buffer::CloseReason, const std::string&) override;
   void OnRequest(http::testing::Exchange& exchange);
   void Respond(http::testing::Exchange& exchange);
 
@@ -58,6 +68,7 @@ class TestServer final : private event::FileEvent::Handler {
   net::Socket socket_;
   net::Address address_;
   std::unique_ptr<event::FileEvent> event_;
+  std::vector<std::unique_ptr<TunnelConnection>> tunnels_;
   std::vector<std::unique_ptr<Connection>> connections_;
   std::string last_path_;
 };
@@ -66,7 +77,7 @@ class TestServer final : private event::FileEvent::Handler {
 class TestServer::Connection final : private buffer::ByteStream::Handler,
                                      private http::ServerCodec::Owner {
  public:
-  Connection(TestServer& server, net::Socket socket);
+  Connection(TestServer& server, std::unique_ptr<buffer::ByteStream> stream);
   ~Connection();
 
   bool open() const { return !closed_; }
@@ -86,12 +97,12 @@ class TestServer::Connection final : private buffer::ByteStream::Handler,
   void OnRequest(http::ServerStream& stream) override { recorder_.OnRequest(stream); }
   void OnBadRequest(uint16_t, absl::string_view) override {}
   void OnCodecOutput() override;
-  void OnCodecReadDisable(bool disable) override { connection_.ReadDisable(disable); }
+  void OnCodecReadDisable(bool disable) override { stream_->ReadDisable(disable); }
   void OnStreamGone() override {}
   void Frame();
 
   TestServer& server_;
-  net::Connection connection_;
+  std::unique_ptr<buffer::ByteStream> stream_;
   event::Task frame_;
   http::testing::ServerRecorder recorder_;
   std::unique_ptr<http::ServerCodec> codec_;
