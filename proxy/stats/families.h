@@ -218,11 +218,10 @@ inline constexpr Family kClusterEjectionsRefused{
     "Endpoints that outlier detection would have taken out, had not too many been out already.",
     Type::kCounter,
     {"cluster", "cause"}};
-inline constexpr Family kClusterHealthChecks{
-    "countersign_cluster_health_checks_total",
-    "Active health checks, by result: passed, failed.",
-    Type::kCounter,
-    {"cluster", "result"}};
+inline constexpr Family kClusterHealthChecks{"countersign_cluster_health_checks_total",
+                                             "Active health checks, by result: passed, failed.",
+                                             Type::kCounter,
+                                             {"cluster", "result"}};
 
 // --- TCP (Istio's names and meanings under our prefix) ------------------------------------------
 
