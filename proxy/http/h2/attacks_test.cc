@@ -316,6 +316,37 @@ TEST_F(H2AttacksTest, AuthoritiesAreOneAndPlain) {
   EXPECT_EQ(requests_.requests[1]->authority, "b");
 }
 
+TEST_F(H2AttacksTest, WhoeverHasEndedAStreamMayNotBeginItAgain) {
+  constexpr uint32_t kStreamClosed = 5;
+  const auto take = [](const std::string& frames, bool respond) {
+    testing::ServerRecorder requests;
+    if (respond) requests.on_request = [](Exchange& exchange) { exchange.Respond(200, ""); };
+    H2ServerCodec server(requests, {});
+    uint32_t code = 0;
+    std::string preface = absl::StrCat(kClientPreface, Frame(FrameType::kSettings, 0, 0, ""));
+    for (const auto& frame : ParseFrames(frames)) {
+      testing::Feed(server, preface + Frame(frame.type, frame.flags, frame.stream, frame.payload));
+      preface.clear();
+      for (const auto& answer : ParseFrames(testing::Drain(server))) {
+        if (answer.type == FrameType::kGoaway) code = static_cast<uint8_t>(answer.payload[7]);
+      }
+    }
+    return code;
+  };
+  const std::string data = Frame(FrameType::kData, 0, 1, "late");
+  const std::string cancel = Frame(FrameType::kRstStream, 0, 1, Number(8));
+  EXPECT_EQ(take(Get(1) + Get(1), true), kStreamClosed);
+  EXPECT_EQ(take(Get(1) + cancel + Get(1), false), kStreamClosed);
+  EXPECT_EQ(take(Get(5) + Get(3), false), kProtocolError);
+  // A stream that we have reset: what was on its way is forgiven.
+  Send(Headers(1, HeaderBlock(kPost), false));
+  requests_.requests[0]->stream->Reset();
+  requests_.requests[0]->stream = nullptr;
+  Take();
+  Send(data + Headers(1, HeaderBlock({{"x", "y"}})));
+  EXPECT_TRUE(StillServes(3));
+}
+
 // Attack 24.
 TEST_F(H2AttacksTest, AMassResetIsNotQuadratic) {
   const auto run = [this](uint32_t streams) {

@@ -178,6 +178,30 @@ void Session::BeCalm() {
   NeedOutput();
 }
 
+bool Session::Break(uint32_t code, const char* sentence) {
+  error_ = sentence;
+  break_code_ = code;
+  return false;
+}
+
+bool Session::MayBegin(int32_t id) {
+  if (id > highest_id_) {
+    highest_id_ = id;
+    return true;
+  }
+  if (id == 0) return true;  // nghttp2 knows what to do
+  // RFC 9113, section 5.1, "closed".
+  if (std::find(ended_by_peer_.begin(), ended_by_peer_.end(), id) != ended_by_peer_.end()) {
+    return Break(NGHTTP2_STREAM_CLOSED, "HTTP/2: the peer goes on with a stream that it had ended");
+  }
+  if (nghttp2_session_find_stream(session_, id) != nullptr ||
+      std::find(reset_by_us_.begin(), reset_by_us_.end(), id) != reset_by_us_.end()) {
+    return true;
+  }
+  // RFC 9113, section 5.1.1.
+  return Break(NGHTTP2_PROTOCOL_ERROR, "HTTP/2: a stream's number is smaller than one before it");
+}
+
 void Session::Consume(int32_t id, size_t n) {
   nghttp2_session_consume_connection(session_, n);
   // The stream may be gone; its window is then of no interest.
@@ -385,6 +409,10 @@ void Session::OnFrameSent(const nghttp2_frame& frame) {
       break;
     }
     case NGHTTP2_RST_STREAM:
+      if (role_ == Role::kServer) {
+        if (reset_by_us_.size() < kMaxForgiven) reset_by_us_.push_back(0);
+        reset_by_us_[reset_count_++ % kMaxForgiven] = frame.hd.stream_id;
+      }
       switch (frame.rst_stream.error_code) {
         // What the peer makes us send, as long as it lives ("MadeYouReset").
         case NGHTTP2_PROTOCOL_ERROR:
@@ -410,6 +438,9 @@ void Session::OnFrameSent(const nghttp2_frame& frame) {
 }
 
 void Session::OnClosed(StreamCore& stream, uint32_t error_code) {
+  if (stream.read_ended_ || stream.peer_reset_) {
+    ended_by_peer_[ended_count_++ % ended_by_peer_.size()] = stream.id_;
+  }
   StreamEnd end = StreamEnd::kProtocolError;
   const bool finished = stream.read_ended_ && (stream.end_sent_ || role_ == Role::kClient);
   if (error_code == NGHTTP2_NO_ERROR && (finished || (stream.stop_request_ && stream.end_sent_))) {
@@ -444,7 +475,7 @@ void Session::Receive(Buffer& data, bool end, Instant now) {
           error_ = absl::StrCat("HTTP/2: ", nghttp2_strerror(static_cast<int>(used)));
         }
         draining_ = true;
-        nghttp2_session_terminate_session(session_, NGHTTP2_PROTOCOL_ERROR);
+        nghttp2_session_terminate_session(session_, break_code_);
         NeedOutput();
       }
       data.Clear();

@@ -5,6 +5,7 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -30,6 +31,7 @@ class Session {
  public:
   enum class Role : uint8_t { kClient, kServer };
   static constexpr size_t kMaxHeld = 8 << 20;
+  static constexpr size_t kMaxForgiven = 512;
 
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -122,6 +124,11 @@ class Session {
   void OnClosed(StreamCore& stream, uint32_t error_code);
   void Sweep();
   void BeCalm();
+  // Server: HEADERS of stream `id` begin. False: the peer must know better. nghttp2 passes over
+  // what comes on a stream that it does not know any more (and so we over DATA, of which it tells
+  // nothing).
+  bool MayBegin(int32_t id);
+  bool Break(uint32_t code, const char* sentence);
 
   const Role role_;
   StreamCore* streams_ = nullptr;
@@ -134,6 +141,14 @@ class Session {
   Instant now_{};
   Instant head_since_ = Instant::max();
   FrameBudget budget_;
+  // Streams that the peer has ended itself, the last of them: on these nothing may follow.
+  std::array<int32_t, 8> ended_by_peer_{};
+  // Those that we reset, the last kMaxForgiven: frames may still be on their way.
+  std::vector<int32_t> reset_by_us_;
+  uint32_t ended_count_ = 0;
+  uint32_t reset_count_ = 0;
+  int32_t highest_id_ = 0;
+  uint32_t break_code_ = NGHTTP2_PROTOCOL_ERROR;
   std::vector<nghttp2_nv> fields_;
   size_t held_ = 0;
   size_t connection_unconsumed_ = 0;

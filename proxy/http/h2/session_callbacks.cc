@@ -129,8 +129,11 @@ int Session::Callbacks::OnBeginFrame(nghttp2_session*, const nghttp2_frame_hd* h
   Session& self = Self(user);
   FrameClass frame_class = FrameClass::kUnknown;
   switch (header->type) {
-    case NGHTTP2_DATA:
     case NGHTTP2_HEADERS:
+      return self.role_ == Role::kClient || self.MayBegin(header->stream_id)
+                 ? 0
+                 : NGHTTP2_ERR_CALLBACK_FAILURE;
+    case NGHTTP2_DATA:
     case NGHTTP2_CONTINUATION:
       return 0;
     case NGHTTP2_PING:
@@ -146,6 +149,11 @@ int Session::Callbacks::OnBeginFrame(nghttp2_session*, const nghttp2_frame_hd* h
       frame_class = FrameClass::kWindowUpdate;
       break;
     case NGHTTP2_PRIORITY:
+      // nghttp2, told to take no priorities, does not look at them: RFC 9113, section 6.3.
+      if (header->stream_id == 0) {
+        self.Break(NGHTTP2_PROTOCOL_ERROR, "HTTP/2: PRIORITY on stream 0");
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+      }
       frame_class = FrameClass::kPriority;
       break;
     default:

@@ -231,13 +231,15 @@ bool Ask(const std::string& text, Oracle* oracle) {
   return error == HPE_OK || error == HPE_PAUSED;
 }
 
-// http-parser knows a list of methods, and refuses a URL with a byte beyond ASCII; of a tunnel it
-// says nothing.
+// http-parser knows a list of methods, refuses a URL with a byte beyond ASCII, and takes every name
+// that begins with Transfer-Encoding for that (ours is not in the head, so what is there is
+// longer).
 bool OracleCanJudge(const Seen& seen) {
   static const std::string* const kMethods =
       new std::string(" GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH ");
   const std::string method = seen.head.substr(0, seen.head.find(' '));
   if (!absl::StrContains(*kMethods, absl::StrCat(" ", method, " "))) return false;
+  if (absl::StrContains(seen.head, "transfer-encoding")) return false;
   return std::all_of(seen.head.begin(), seen.head.end(),
                      [](char c) { return static_cast<uint8_t>(c) < 0x80; });
 }
