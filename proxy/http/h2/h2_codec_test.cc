@@ -260,6 +260,15 @@ TEST_F(H2CodecTest, DrainLetsRequestsOnTheirWayFinish) {
   EXPECT_FALSE(open);
 }
 
+TEST_F(H2CodecTest, AGoawayOnAnIdleConnectionEndsIt) {
+  requests_.outputs = 0;
+  testing::Feed(server_, {"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0", 17});
+  EXPECT_EQ(requests_.outputs, 1);
+  bool open = true;
+  testing::Drain(server_, &open);
+  EXPECT_FALSE(open);
+}
+
 TEST_F(H2CodecTest, AStalledReaderStopsItsStreamAlone) {
   RequestHead head;
   FillRequest(head, "POST", "/");

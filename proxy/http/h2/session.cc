@@ -489,7 +489,8 @@ void Session::Receive(Buffer& data, bool end, Instant now) {
     CloseStreams();
     NeedOutput();
   }
-  if (nghttp2_session_want_write(session_)) NeedOutput();
+  // Also to say that it is over: the peer has said GOAWAY and no stream is left.
+  if (nghttp2_session_want_write(session_) || !nghttp2_session_want_read(session_)) NeedOutput();
 }
 
 bool Session::wants_write() const {
