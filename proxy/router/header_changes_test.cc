@@ -19,8 +19,9 @@ TEST(HeaderChangesTest, FieldsAreRemovedSetAndAddedInThisOrder) {
   headers.Add("x-a", "1");
   headers.Add("x-a", "2");
   headers.Add("x-b", "3");
-  ApplyHeaderChanges(
-      {.remove = {"x-b"}, .set = {{"x-a", "4"}, {"x-b", "5"}}, .add = {{"x-a", "6"}}}, headers);
+  const config::HeaderChanges changes{
+      .remove = {"x-b"}, .set = {{"x-a", "4"}, {"x-b", "5"}}, .add = {{"x-a", "6"}}};
+  ApplyHeaderChanges(changes, headers);
   EXPECT_EQ(Fields(headers), "x-a=4 x-b=5 x-a=6 ");
 }
 

@@ -82,18 +82,12 @@ void Router::AfterDelay() {
     case config::Route::Action::kForward:
       return Forward();
     case config::Route::Action::kRedirect:
-      return Redirect();
+      BuildLocation(route().redirect, route().match.path, *head_, scratch_);
+      return Answer(route().redirect.status, {}, scratch_);
     case config::Route::Action::kDirectResponse:
-      return AnswerDirectly();
+      return Answer(route().direct.status, route().direct.body, {});
   }
 }
-
-void Router::Redirect() {
-  BuildLocation(route().redirect, route().match.path, *head_, scratch_);
-  Answer(route().redirect.status, {}, scratch_);
-}
-
-void Router::AnswerDirectly() { Answer(route().direct.status, route().direct.body, {}); }
 
 void Router::Answer(uint16_t status, absl::string_view body, absl::string_view location) {
   phase_ = Phase::kResponding;

@@ -135,8 +135,6 @@ class Router final {
 
   // In the order in which they come.
   void AfterDelay();
-  void Redirect();
-  void AnswerDirectly();
   void Answer(uint16_t status, absl::string_view body, absl::string_view location);
   void Forward();
   bool PrepareHead();  // false: it was answered
