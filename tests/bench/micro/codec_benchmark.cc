@@ -17,16 +17,7 @@
 #include "proxy/http/h1/head_parser.h"
 #include "proxy/http/h2/h2_client_codec.h"
 #include "proxy/http/h2/h2_server_codec.h"
-
-namespace {
-uint64_t allocations = 0;
-}  // namespace
-
-extern "C" void* __libc_malloc(size_t);
-extern "C" void* malloc(size_t size) {
-  ++allocations;
-  return __libc_malloc(size);
-}
+#include "proxy/http/testing/allocation_counter.h"
 
 namespace countersign::bench {
 namespace {
@@ -159,7 +150,7 @@ void Requests(benchmark::State& state) {
   exchange();
   for (int i = 0; i < 200; ++i) round();
   wire_bytes = 0;
-  const uint64_t before = allocations;
+  const uint64_t before = http::testing::Allocations();
   const uint64_t finished = client.finished;
   for (auto _ : state) round();
   const double requests = static_cast<double>(state.iterations()) * batch;
@@ -167,7 +158,7 @@ void Requests(benchmark::State& state) {
     state.SkipWithError("requests were lost");
   }
   state.SetItemsProcessed(static_cast<int64_t>(requests));
-  state.counters["allocs"] = static_cast<double>(allocations - before) / requests;
+  state.counters["allocs"] = static_cast<double>(http::testing::Allocations() - before) / requests;
   state.counters["wire_bytes"] = static_cast<double>(wire_bytes) / requests;
   state.counters["ns_per_request"] = benchmark::Counter(
       requests * 1e-9, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
