@@ -188,7 +188,8 @@ constexpr Column kColumns[] = {
     {"bytes_received", "Bytes from downstream; of a request, its body.", Of::kBoth, nullptr,
      [](const Record& r, Sink& sink) { sink.Number(r.bytes_received); }},
     {"upstream_duration_ms",
-     "From the beginning of the request to the head of the endpoint's response; left out if none came.",
+     "From the beginning of the request to the head of the endpoint's response; left out if none "
+     "came.",
      Of::kRequests, [](const Record& r) { return r.upstream_duration > absl::ZeroDuration(); },
      [](const Record& r, Sink& sink) { Millis(r.upstream_duration, sink); }},
     {"attempts", "How often it was sent to an endpoint.", Of::kRequests, nullptr,

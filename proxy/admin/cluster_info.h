@@ -19,6 +19,14 @@ struct HostInfo {
   bool removed = false;        // no longer configured, its last streams run out
   uint64_t active = 0;         // requests that wait or run, and TCP connections
   double rtt_ms = 0;           // peak EWMA; 0: not measured
+  // HTTP, since the workers know it.
+  uint64_t requests = 0;   // that came to an end, one way or another
+  uint64_t successes = 0;  // with a status below 500
+  uint64_t failures = 0;
+  uint64_t connections = 0;  // now
+  uint64_t connections_opened = 0;
+  uint64_t connect_failures = 0;
+  uint64_t ejections = 0;  // times in a row that outlier detection has ejected it
 };
 
 // A circuit breaker.

@@ -20,6 +20,13 @@ void Merge(HostInfo&& part, HostInfo* into) {
   into->failed_lately = into->failed_lately || part.failed_lately;
   into->removed = into->removed && part.removed;
   into->active += part.active;
+  into->requests += part.requests;
+  into->successes += part.successes;
+  into->failures += part.failures;
+  into->connections += part.connections;
+  into->connections_opened += part.connections_opened;
+  into->connect_failures += part.connect_failures;
+  into->ejections = std::max(into->ejections, part.ejections);
   into->rtt_ms = std::max(into->rtt_ms, part.rtt_ms);
 }
 
@@ -108,7 +115,14 @@ std::string RenderClustersText(const std::vector<ClusterInfo>& clusters) {
                ? ""
                : absl::StrCat(endpoint.workload_namespace, "/", endpoint.workload));
       line(address, "health_flags", HealthFlags(host));
+      line(address, "cx_active", host.connections);
+      line(address, "cx_total", host.connections_opened);
+      line(address, "cx_connect_fail", host.connect_failures);
       line(address, "rq_active", host.active);
+      line(address, "rq_total", host.requests);
+      line(address, "rq_success", host.successes);
+      line(address, "rq_error", host.failures);
+      line(address, "ejections", host.ejections);
       line(address, "rtt_ms", host.rtt_ms);
       line(address, "weight", endpoint.weight);
       line(address, "priority", endpoint.priority);
@@ -138,6 +152,13 @@ std::string RenderClustersJson(const std::vector<ClusterInfo>& clusters) {
                        {"workload_namespace", endpoint.workload_namespace},
                        {"health", HealthFlags(host)},
                        {"active", host.active},
+                       {"requests", host.requests},
+                       {"successes", host.successes},
+                       {"failures", host.failures},
+                       {"connections", host.connections},
+                       {"connections_opened", host.connections_opened},
+                       {"connect_failures", host.connect_failures},
+                       {"ejections", host.ejections},
                        {"rtt_ms", host.rtt_ms},
                        {"weight", endpoint.weight},
                        {"priority", endpoint.priority},

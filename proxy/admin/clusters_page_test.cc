@@ -19,6 +19,8 @@ HostInfo Host(const std::string& address, uint64_t active) {
   host.endpoint.workload_namespace = "back";
   host.endpoint.locality.zone = "z1";
   host.active = active;
+  host.requests = 10;
+  host.failures = 1;
   return host;
 }
 
@@ -44,6 +46,7 @@ TEST(ClustersPageTest, WhatWorkersSeeIsAddedUp) {
   ASSERT_EQ(merged[1].hosts.size(), 3u);
   EXPECT_EQ(merged[1].hosts[0].endpoint.address.ToString(), "10.0.0.1:80");
   EXPECT_EQ(merged[1].hosts[0].active, 4u);
+  EXPECT_EQ(merged[1].hosts[0].requests, 20u);
   EXPECT_TRUE(merged[1].hosts[0].ejected);
 }
 
@@ -59,6 +62,7 @@ TEST(ClustersPageTest, TextHasEnvoysLines) {
                               "failed_outlier_check\n"));
   EXPECT_THAT(text, HasSubstr("outbound|80::10.0.0.2:80::identity::spiffe://td/shop\n"));
   EXPECT_THAT(text, HasSubstr("outbound|80::10.0.0.2:80::zone::z1\n"));
+  EXPECT_THAT(text, HasSubstr("outbound|80::10.0.0.2:80::rq_error::1\n"));
 }
 
 TEST(ClustersPageTest, JsonSaysTheSame) {

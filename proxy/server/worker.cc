@@ -218,9 +218,8 @@ void Worker::CollectConnections(size_t limit,
 
 void Worker::CollectClusters(std::function<void(std::vector<admin::ClusterInfo>)> done) {
   loop_->Post([done = std::move(done)](pipeline::Environment* env) {
-    done(env == nullptr
-             ? std::vector<admin::ClusterInfo>()
-             : server::CollectClusters(env->clusters(), env->dispatcher().now()));
+    done(env == nullptr ? std::vector<admin::ClusterInfo>()
+                        : server::CollectClusters(env->clusters(), env->dispatcher().now()));
   });
 }
 

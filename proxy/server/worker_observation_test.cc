@@ -1,0 +1,172 @@
+// What two sidecars tell of the requests between them: metrics, access log, spans, clusters.
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <future>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "proxy/access_log/access_log.h"
+#include "proxy/server/worker_http_fixture.h"
+#include "proxy/trace/span.h"
+
+namespace countersign::server {
+namespace {
+
+constexpr char kTraceparent[] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+size_t SeriesOf(const std::string& page) {
+  return static_cast<size_t>(std::count(page.begin(), page.end(), '\n'));
+}
+
+// Asks, and waits for the answer.
+HttpMessage Exchange(int fd, HttpReader& reader, const std::string& request) {
+  EXPECT_TRUE(WriteAll(fd, request));
+  return reader.Read();
+}
+
+TEST(WorkerObservationTest, NothingThatAClientChoosesMakesASeries) {
+  Application application(HttpServer(Mirror));
+  HttpPair pair(application.address());
+  const int fd = pair.Connect();
+  HttpReader reader(fd);
+  ASSERT_EQ(Exchange(fd, reader, "GET / HTTP/1.1\r\nHost: server\r\n\r\n").status(), 200);
+  ASSERT_TRUE(Eventually([&] { return pair.ClientStats(); }, "countersign_requests_total{"));
+  ASSERT_TRUE(Eventually([&] { return pair.ServerStats(); }, "countersign_requests_total{"));
+  const size_t client_series = SeriesOf(pair.ClientStats());
+  const size_t server_series = SeriesOf(pair.ServerStats());
+  constexpr int kRequests = 10'000;
+  constexpr int kBatch = 100;
+  for (int i = 0; i < kRequests; i += kBatch) {
+    std::string batch;
+    for (int n = i; n < i + kBatch; ++n) {
+      const std::string number = std::to_string(n);
+      batch += "M" + number + " /path/" + number + "?q=" + number + " HTTP/1.1\r\nHost: h" +
+               number + ".example\r\nUser-Agent: agent-" + number + "\r\nX-Request-Id: id-" +
+               number + "\r\n\r\n";
+    }
+    ASSERT_TRUE(WriteAll(fd, batch));
+    for (int n = 0; n < kBatch; ++n) ASSERT_EQ(reader.Read().status(), 200);
+  }
+  close(fd);
+  ASSERT_TRUE(Eventually([&] { return pair.ClientStats(); }, "response_flags=\"-\"} 10001\n"));
+  ASSERT_TRUE(Eventually([&] { return pair.ServerStats(); }, "response_flags=\"-\"} 10001\n"));
+  EXPECT_EQ(SeriesOf(pair.ClientStats()), client_series);
+  EXPECT_EQ(SeriesOf(pair.ServerStats()), server_series);
+}
+
+class Collected final : public trace::SpanSink {
+ public:
+  void Submit(trace::Span span) override {
+    std::lock_guard<std::mutex> lock(mutex_);
+    spans_.push_back(std::move(span));
+  }
+  std::vector<trace::Span> spans() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return spans_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<trace::Span> spans_;
+};
+
+TEST(WorkerObservationTest, ASampledRequestHasASpanAtEachSidecarInOneTrace) {
+  Collected collected;
+  Application application(HttpServer(Mirror));
+  HttpPair pair(application.address(), config::AppProtocol::kAuto, MtlsMode::kStrict,
+                [&](WorkerOptions& options) { options.span_sink = &collected; });
+  const int fd = pair.Connect();
+  HttpReader reader(fd);
+  const HttpMessage response =
+      Exchange(fd, reader,
+               std::string("GET /a?token=secret HTTP/1.1\r\nHost: server\r\ntraceparent: ") +
+                   kTraceparent + "\r\n\r\n");
+  ASSERT_EQ(response.status(), 200);
+  close(fd);
+  ASSERT_TRUE(Eventually([&] { return std::to_string(collected.spans().size()); }, "2"));
+  std::vector<trace::Span> spans = collected.spans();
+  if (spans[0].kind == trace::Span::Kind::kServer) std::swap(spans[0], spans[1]);
+  EXPECT_EQ(spans[0].kind, trace::Span::Kind::kClient);
+  EXPECT_EQ(spans[0].parent_span_id[1], 0xf0);  // the application's
+  EXPECT_EQ(spans[1].kind, trace::Span::Kind::kServer);
+  EXPECT_EQ(spans[1].parent_span_id, spans[0].context.span_id);
+  EXPECT_EQ(spans[1].context.trace_id, spans[0].context.trace_id);
+  EXPECT_EQ(spans[0].context.trace_id[0], 0x4b);
+  EXPECT_LE(spans[0].start, spans[0].end);
+  for (const auto& [name, value] : spans[0].attributes) {
+    EXPECT_EQ(value.find("secret"), std::string::npos) << name;
+  }
+  // The server's application continues the trace from its own sidecar.
+  EXPECT_NE(response.body.find("traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-"),
+            std::string::npos);
+  EXPECT_EQ(response.body.find("00f067aa0ba902b7"), std::string::npos);
+}
+
+TEST(WorkerObservationTest, ARequestIsALineInTheLogOfEachSidecar) {
+  const std::string path = std::string(std::getenv("TEST_TMPDIR")) + "/access.log";
+  stats::Registry stats;
+  auto log = access_log::AccessLog::Open({.path = path, .format = {}}, stats);
+  ASSERT_TRUE(log.ok()) << log.status();
+  Application application(HttpServer(Mirror));
+  {
+    HttpPair pair(application.address(), config::AppProtocol::kAuto, MtlsMode::kStrict,
+                  [&](WorkerOptions& options) { options.access_log = log->get(); });
+    const int fd = pair.Connect();
+    HttpReader reader(fd);
+    ASSERT_EQ(Exchange(fd, reader,
+                       std::string("GET /a?b=\"c\" HTTP/1.1\r\nHost: server\r\nUser-Agent: e\xFF"
+                                   "vil\"\r\ntraceparent: ") +
+                           kTraceparent + "\r\n\r\n")
+                  .status(),
+              200);
+    close(fd);
+    ASSERT_TRUE(Eventually([&] { return pair.ServerStats(); }, "countersign_requests_total{"));
+    ASSERT_TRUE(Eventually([&] { return pair.ClientStats(); }, "countersign_requests_total{"));
+  }
+  (*log)->Flush();
+  std::ifstream file(path);
+  int inbound = 0;
+  int outbound = 0;
+  for (std::string line; std::getline(file, line);) {
+    const nlohmann::json parsed = nlohmann::json::parse(line);
+    if (!parsed.contains("path")) continue;
+    const bool at_server = parsed["direction"] == "inbound";
+    ++(at_server ? inbound : outbound);
+    EXPECT_EQ(parsed["protocol"], at_server ? "HTTP/2" : "HTTP/1.1");
+    EXPECT_EQ(parsed["path"], "/a?b=\"c\"");
+    EXPECT_EQ(parsed["user_agent"], "e\xEF\xBF\xBDvil\"");
+    EXPECT_EQ(parsed["status"], 200);
+    EXPECT_EQ(parsed["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+    EXPECT_EQ(parsed["peer_principal"], at_server ? kClientId : kServerId);
+    EXPECT_EQ(parsed["attempts"], 1);
+  }
+  EXPECT_EQ(outbound, 1);
+  EXPECT_EQ(inbound, 1);
+}
+
+TEST(WorkerObservationTest, AWorkerTellsOfItsClustersAndTheirLimits) {
+  Application application(HttpServer(Mirror));
+  HttpPair pair(application.address());
+  const int fd = pair.Connect();
+  HttpReader reader(fd);
+  ASSERT_EQ(Exchange(fd, reader, "GET / HTTP/1.1\r\nHost: server\r\n\r\n").status(), 200);
+  std::promise<std::vector<admin::ClusterInfo>> told;
+  pair.client().CollectClusters(
+      [&](std::vector<admin::ClusterInfo> clusters) { told.set_value(std::move(clusters)); });
+  const std::vector<admin::ClusterInfo> clusters = told.get_future().get();
+  ASSERT_EQ(clusters.size(), 1u);
+  ASSERT_EQ(clusters[0].hosts.size(), 1u);
+  EXPECT_EQ(clusters[0].hosts[0].endpoint.identity.ToString(), kServerId);
+  EXPECT_EQ(clusters[0].hosts[0].requests, 1u);
+  EXPECT_EQ(clusters[0].hosts[0].connections_opened, 1u);
+  ASSERT_EQ(clusters[0].limits.size(), 4u);
+  EXPECT_EQ(clusters[0].limits[0].count, 1u);
+  close(fd);
+}
+
+}  // namespace
+}  // namespace countersign::server
