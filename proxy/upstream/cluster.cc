@@ -22,6 +22,24 @@ bool SamePlace(const config::Endpoint& a, const config::Endpoint& b) {
          a.workload_namespace == b.workload_namespace;
 }
 
+// What leads back to our own pod leaves by `lo`, where nothing captures it: nobody but the
+// application answers on its port there, while our own tunnel port can be reached. Another replica
+// of our workload has another address, and a sidecar of its own.
+config::Endpoint AsReached(const config::Endpoint& endpoint, ClusterShared& shared) {
+  config::Endpoint reached = endpoint;
+  if (reached.weight == 0) reached.weight = 1;
+  if (shared.workload.empty() || endpoint.workload != shared.workload ||
+      endpoint.workload_namespace != shared.workload_namespace ||
+      !shared.local.Contains(endpoint.address.ip(), shared.dispatcher.now())) {
+    return reached;
+  }
+  reached.mesh_http = false;
+  if (reached.transport == config::EndpointTransport::kTls) {
+    reached.transport = config::EndpointTransport::kPlaintext;
+  }
+  return reached;
+}
+
 std::string NameOf(const Host& host) {
   const config::Endpoint& endpoint = host.endpoint;
   if (endpoint.workload.empty()) return endpoint.address.ToString();
@@ -61,7 +79,8 @@ void Cluster::SetHosts() {
   absl::flat_hash_map<net::Address, size_t> by_address;
   for (size_t i = 0; i < old.size(); ++i) by_address.emplace(old[i]->endpoint.address, i);
   const event::Instant now = shared_.dispatcher.now();
-  for (const config::Endpoint& endpoint : config_->endpoints) {
+  for (const config::Endpoint& configured : config_->endpoints) {
+    config::Endpoint endpoint = AsReached(configured, shared_);
     const auto known = by_address.find(endpoint.address);
     std::unique_ptr<Host> host;
     if (known != by_address.end() && old[known->second] != nullptr &&
@@ -73,8 +92,7 @@ void Cluster::SetHosts() {
       host->cluster = this;
       host->healthy_since = now;
     }
-    host->endpoint = endpoint;
-    if (host->endpoint.weight == 0) host->endpoint.weight = 1;
+    host->endpoint = std::move(endpoint);
     hosts_.push_back(std::move(host));
   }
   levels_.reset();

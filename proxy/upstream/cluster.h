@@ -11,6 +11,7 @@
 #include "absl/types/span.h"
 #include "proxy/config/cluster.h"
 #include "proxy/event/dispatcher.h"
+#include "proxy/net/local_addresses.h"
 #include "proxy/upstream/circuit_breakers.h"
 #include "proxy/upstream/cluster_stats.h"
 #include "proxy/upstream/event_log.h"
@@ -34,6 +35,9 @@ struct ClusterShared : PoolShared {
   stats::Registry* stats;
   EventLog log;
   config::Locality locality;  // of this proxy
+  std::string workload;       // this proxy's own
+  std::string workload_namespace;
+  net::LocalAddresses local;
 };
 
 // One a worker and name, shared by the destinations and routes that lead to it; ClusterTable owns

@@ -19,10 +19,18 @@ ClusterTable::ClusterTable(event::Dispatcher& dispatcher, tls::PeerVerifier& ver
               this,
               &stats,
               EventLog(dispatcher.clock()),
+              {},
+              {},
+              {},
               {}},
       lingering_(dispatcher) {}
 
 ClusterTable::~ClusterTable() = default;
+
+void ClusterTable::SetWorkload(std::string name, std::string workload_namespace) {
+  shared_.workload = std::move(name);
+  shared_.workload_namespace = std::move(workload_namespace);
+}
 
 void ClusterTable::SetLocality(const config::Locality& locality) {
   if (locality == shared_.locality) return;

@@ -65,6 +65,8 @@ class ClusterTable {
   int CloseIf(const std::function<bool(const spiffe::PeerSvid&)>& denied,
               buffer::CloseReason reason);
 
+  // Whose proxy this is, before any cluster is acquired: endpoints of that workload are ourselves.
+  void SetWorkload(std::string name, std::string workload_namespace);
   // Where this proxy runs, for nearness.
   void SetLocality(const config::Locality& locality);
 

@@ -125,6 +125,19 @@ TEST_F(ClusterTest, TheRetryBudgetGrowsWithTheRequestsUnderWay) {
   EXPECT_EQ(breakers.overflows(CircuitBreakers::Kind::kRetries), 1);
 }
 
+TEST_F(ClusterTest, OurOwnPodIsCalledWithoutItsSidecarAndOtherReplicasAreNot) {
+  table_.SetWorkload("web", "default");
+  std::vector<config::Endpoint> endpoints = {MeshEndpoint(*net::Address::Parse("127.0.0.1:80")),
+                                             MeshEndpoint(*net::Address::Parse("192.0.2.1:80"))};
+  for (config::Endpoint& endpoint : endpoints) {
+    endpoint.workload = "web";
+    endpoint.workload_namespace = "default";
+  }
+  Cluster& cluster = Use(ClusterOf(endpoints));
+  EXPECT_EQ(cluster.hosts()[0]->endpoint.transport, config::EndpointTransport::kPlaintext);
+  EXPECT_EQ(cluster.hosts()[1]->endpoint.transport, config::EndpointTransport::kTls);
+}
+
 TEST_F(ClusterTest, ItsSeriesGoWithIt) {
   ClusterRef cluster = With({"10.0.0.1:80"});
   EXPECT_THAT(stats_.Serialize(), ::testing::HasSubstr("cluster=\"echo\""));

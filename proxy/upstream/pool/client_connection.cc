@@ -26,6 +26,16 @@ static_assert(kMaxFramed > buffer::kHighWatermark);
 // How long a connection that ends may take to send what it has and to hear the peer's end.
 constexpr std::chrono::milliseconds kEndTimeout{1'000};
 
+// RFC 9113, section 3.4: the first frame of a server is SETTINGS, on stream 0. Says no as soon as
+// the bytes that are there cannot be that.
+bool BeginsLikeHttp2(const Buffer& data) {
+  uint8_t head[9] = {};
+  const size_t n = data.CopyOut(head, sizeof head);
+  if (n > 0 && head[0] != 0) return false;  // no SETTINGS is 64 KiB long
+  if (n > 3 && head[3] != 0x4) return false;
+  return n < 9 || (head[5] == 0 && head[6] == 0 && head[7] == 0 && head[8] == 0);
+}
+
 }  // namespace
 
 void ConnectionList::Add(ClientConnection& connection) {
@@ -211,9 +221,18 @@ void ClientConnection::OnData(ByteStream&, Buffer& data, bool end) {
     stream_->Reset();
     return Finish(CloseReason::kFinished, "");
   }
+  if (!ready_ && !BeginsLikeHttp2(data)) {
+    data.Clear();
+    stream_->Reset();
+    return Finish(CloseReason::kTunnelProtocol, "the peer does not speak HTTP/2");
+  }
   codec_->Receive(data, end, shared_.dispatcher.now());
   if (closed_) return;
-  if (!ready_ && codec_->error().empty() && !end) BecomeReady();
+  if (!ready_ && !codec_->error().empty()) {
+    stream_->Reset();
+    return Finish(CloseReason::kTunnelProtocol, codec_->error());
+  }
+  if (!ready_ && !end) BecomeReady();
   if (closed_) return;
   if (end) {
     if (!ready_) {
@@ -374,7 +393,8 @@ void ClientConnection::Finish(CloseReason reason, std::string explanation) {
   shared_.connections.Remove(*this);
   if (!codec_->error().empty()) {
     reason = CloseReason::kTunnelProtocol;
-    explanation = codec_->error();
+    explanation = absl::StrCat("the peer broke the rules of ",
+                               http::ProtocolName(options_.protocol), ": ", codec_->error());
   }
   info_.close_reason = reason;
   info_.close_explanation = explanation;

@@ -270,6 +270,16 @@ TEST_F(HttpPoolTest, AConnectionThatIsIdleForLongIsClosed) {
   EXPECT_EQ(server.accepted(), 1);
 }
 
+TEST_F(HttpPoolTest, AServerThatDoesNotSpeakHttp2FailsWhoWaitsAtOnce) {
+  TestServer server(dispatcher_, Http1());
+  auto config = Plain(server);
+  config->protocol = config::AppProtocol::kHttp2;
+  auto request = Get(Use(config));  // the clock stands still: no time-out comes
+  EXPECT_TRUE(request->failed);
+  EXPECT_EQ(request->failure, PoolFailure::kConnect);
+  EXPECT_THAT(request->explanation, ::testing::HasSubstr("HTTP/2"));
+}
+
 TEST_F(HttpPoolTest, AnIdleHttp2ConnectionSaysGoawayBeforeItCloses) {
   TestServer server(dispatcher_, Http2());
   auto config = Plain(server);
