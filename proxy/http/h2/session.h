@@ -33,6 +33,12 @@ class Session {
   static constexpr size_t kMaxHeld = 8 << 20;
   static constexpr size_t kMaxForgiven = 512;
 
+  // RFC 8441 has no way to say that an upgrade was not accepted and yet all is well, since there
+  // any 2xx accepts. HTTP/1 has: an answer with another status than 101. Between our own ends this
+  // field says it: in the request, that the client understands; in the answer, that it is so.
+  static constexpr absl::string_view kUpgradeField = "x-countersign-upgrade";
+  static constexpr absl::string_view kDeclined = "declined";
+
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
@@ -51,12 +57,6 @@ class Session {
   Session(Role role, Codec::Owner& owner, const CodecLimits& limits);
   // The derived class ends the streams first.
   ~Session();
-
-  // RFC 8441 has no way to say that an upgrade was not accepted and yet all is well, since there
-  // any 2xx accepts. HTTP/1 has: an answer with another status than 101. Between our own ends this
-  // field says it: in the request, that the client understands; in the answer, that it is so.
-  static constexpr absl::string_view kUpgradeField = "x-countersign-upgrade";
-  static constexpr absl::string_view kDeclined = "declined";
 
   // Of the role. A message's head or trailers: a field, and their end.
   virtual StreamCore* NewIncoming() = 0;
