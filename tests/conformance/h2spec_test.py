@@ -1,9 +1,10 @@
 """h2spec, which nobody here wrote, against both of a sidecar's HTTP/2 entrances. h2spec_exceptions.txt says which cases do
 not apply and why; it must be exact: a case that begins to fail, or to pass, fails the test."""
 
+import html
 import os
+import re
 import unittest
-import xml.etree.ElementTree as ElementTree
 
 from tests.support import forgery, mesh_relay, netns_test
 from tests.support.http_mesh import APP, PYTHON, HttpMesh
@@ -26,20 +27,29 @@ def exceptions(entrance):
     return found
 
 
+def read_report(path):
+    """({names of all cases}, {name of a case that failed or was skipped: why}). What it quotes from us is not escaped, so
+    that the report is no XML."""
+    with open(path, errors='replace') as file:
+        pieces = re.split(r'<testcase ', file.read())[1:]
+    cases, failed = set(), {}
+    for piece in pieces:
+        package, title, rest = re.match(r'package="([^"]*)" classname="(.*?)" time="[\d.]*"(.*)', piece, re.S).groups()
+        name = f'{package} {html.unescape(title)}'
+        cases.add(name)
+        if re.search(r'<(failure|error|skipped)\b', rest):
+            failed[name] = re.sub(r'\s+', ' ', html.unescape(re.sub(r'<[^>]*>', ' ', rest))).strip()
+    return cases, failed
+
+
 class H2specTest(HttpMesh):
     pods = ()
 
     def check(self, entrance, pod, host, port):
         report = f'{pod.folder}/h2spec.xml'
-        said = pod.run([self.mesh.binaries.foreign('h2spec'), '-h', host, '-p', str(port), '-P', '/', '-o', '2', '-j', report], timeout=400)
+        said = pod.run([self.mesh.binaries.foreign('h2spec'), '-h', host, '-p', str(port), '-P', '/upload', '-o', '2', '-j', report], timeout=400)
         self.assertTrue(os.path.exists(report), said.stdout[-2000:] + said.stderr[-2000:])
-        cases, failed = {}, {}
-        for case in ElementTree.parse(report).getroot().iter('testcase'):
-            name = f"{case.get('package')} {case.get('classname')}"
-            cases[name] = case
-            bad = case.find('failure') if case.find('failure') is not None else case.find('error')
-            if bad is not None or case.find('skipped') is not None:
-                failed[name] = (bad.text or '').strip() if bad is not None else 'skipped'
+        cases, failed = read_report(report)
         self.assertGreater(len(cases), FEWEST, said.stdout[-2000:])
         print(f'    {entrance}: {len(cases) - len(failed)} of {len(cases)} cases pass', flush=True)
         expected = exceptions(entrance)

@@ -18,6 +18,12 @@ class CurlTest(HttpMesh):
                 answer = self.curl(f'http://{target}/status/200', option)
                 self.assertEqual((answer.status, answer.version), (200, version), f'{target} {option}: {answer}')
 
+    def test_a_pod_that_calls_itself_is_served(self):
+        for target in ('v1', f'one-pod:{APP}', f'127.0.0.1:{APP}'):
+            for option in ('--http1.1', '--http2-prior-knowledge'):
+                if option == '--http1.1' or target == 'v1':
+                    self.assertEqual(self.curl(f'http://{target}/', option, pod=self.one).status, 200, target)
+
     def test_the_wire_carries_tls_alone(self):
         capture = Capture('br0', f'/run/mesh/{self._testMethodName}.pcap', 'not port 15012')
         for option in ('--http1.1', '--http2-prior-knowledge'):
