@@ -17,7 +17,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 # Tests of whole programs in namespaces that are worth their time under AddressSanitizer too.
 ATTACKED = ('//tests/netns:http_attack_test',)
 # Rooms whose tests run on one thread: ThreadSanitizer could see nothing there, and their code is in others' tests too.
-THREADLESS = ('api', 'control/compile', 'control/registry', 'deploy', 'proxy/buffer', 'proxy/config', 'proxy/filter', 'proxy/http',
+THREADLESS = ('api', 'control/compile', 'deploy', 'proxy/buffer', 'proxy/config', 'proxy/filter', 'proxy/http',
               'proxy/listener', 'proxy/router', 'tests/fuzz')
 SUITES = ('lint', 'opt', 'asan', 'tsan', 'demo')
 
