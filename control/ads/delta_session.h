@@ -27,7 +27,8 @@ namespace countersign::control::ads {
 class DeltaSession final : public ResourceHub::Subscriber {
  public:
   struct Limits {
-    size_t max_subscriptions = 20'000;
+    // Of all types together: a destination has up to four, and a proxy up to 8192 destinations.
+    size_t max_subscriptions = 50'000;
     size_t max_name_bytes = 512;
     // A proxy that acknowledges nothing is sent no more than this many responses.
     size_t max_unacknowledged = 64;
