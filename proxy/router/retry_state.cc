@@ -2,9 +2,24 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_split.h"
+
 namespace countersign::router {
 
 using config::RetryPolicy;
+
+bool NeverReachedApplication(absl::string_view flags) {
+  if (flags.empty()) return false;
+  bool unreached = false;
+  for (const absl::string_view flag : absl::StrSplit(flags, ',')) {
+    if (flag == "UF" || flag == "UH") {
+      unreached = true;
+    } else if (flag != "URX") {
+      return false;
+    }
+  }
+  return unreached;
+}
 
 bool RetryState::Wants(TryFailure failure) const {
   switch (failure) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "absl/strings/string_view.h"
 #include "proxy/config/route.h"
 #include "proxy/http/grpc.h"
 #include "proxy/router/dice.h"
@@ -20,6 +21,11 @@ enum class TryFailure : uint8_t {
   kReset,    // after the request was sent, in part at least
   kTimeout,  // per-try time-out
 };
+
+// Whether the flags of a far sidecar's own answer (`x-countersign-flags`) say that the request
+// never reached its application: for us the same as a connection that failed. `UF,URX`, `UH`; with
+// any other flag something may have been sent.
+bool NeverReachedApplication(absl::string_view flags);
 
 // One request's. What Envoy's retry_on means, condition by condition (router filter,
 // x-envoy-retry-on and x-envoy-retry-grpc-on); but a policy that names nothing gets nothing.

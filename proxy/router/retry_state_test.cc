@@ -13,6 +13,14 @@ RetryState State(const RetryPolicy& policy) {
   return state;
 }
 
+TEST(RetryStateTest, ASidecarsFlagsTellWhetherItsApplicationWasReached) {
+  for (const char* flags : {"UF", "UH", "UF,URX"})
+    EXPECT_TRUE(NeverReachedApplication(flags)) << flags;
+  for (const char* flags : {"", "-", "URX", "UC", "UF,UC", "UT", "UO", "DC,UF"}) {
+    EXPECT_FALSE(NeverReachedApplication(flags)) << flags;
+  }
+}
+
 TEST(RetryStateTest, TheDefaultRepeatsOnlyWhatNeverReachedAnApplication) {
   const RetryPolicy policy = config::ForwardAction().retry;
   const RetryState state = State(policy);

@@ -229,7 +229,13 @@ void Router::OnResponseHead(http::ResponseHead& head, bool end) {
   } else if (end) {
     ReportGrpcOutcome(head.headers);
   }
-  if (TryAgain(!tunnel_ && retry_.Wants(head.status, grpc_status))) return;
+  // Only a sidecar can say it: the far one takes these words away from its application's answers.
+  const bool unreached = info_.upstream_peer != nullptr &&
+                         NeverReachedApplication(head.headers.Get(HeaderId::kCountersignFlags));
+  if (TryAgain(!tunnel_ && (retry_.Wants(head.status, grpc_status) ||
+                            (unreached && retry_.Wants(TryFailure::kConnect))))) {
+    return;
+  }
 
   phase_ = Phase::kResponding;
   deadlines_.LimitTry(std::chrono::milliseconds(0));
