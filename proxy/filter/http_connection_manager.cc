@@ -26,6 +26,10 @@ constexpr size_t kMaxFramed = 384 * 1024;
 constexpr std::chrono::milliseconds kLastRequestsHttp2{1'000};
 constexpr std::chrono::milliseconds kLastRequestsHttp1{5'000};
 
+// How long a connection that comes during the drain is served before it hears of it: whoever opened
+// it has requests for it.
+constexpr std::chrono::milliseconds kStraggler{5'000};
+
 // A client that has closed its sending half may wait for the answer, or be gone: TCP does not say.
 // So much time the answer has.
 constexpr std::chrono::milliseconds kHalfClosed{10'000};
@@ -125,6 +129,7 @@ void HttpConnectionManager::OnData(buffer::ByteStream&, Buffer& data, bool end) 
   bytes_in_ += data.size();
   codec_->Receive(data, end, now);
   if (closed_) return;
+  if (!error_told_ && !codec_->error().empty()) TellError();
   if (codec_->head_since() != Instant::max()) {
     ArmBy(codec_->head_since() + shared_.options().request_headers_timeout);
   }
@@ -137,6 +142,12 @@ void HttpConnectionManager::OnData(buffer::ByteStream&, Buffer& data, bool end) 
   half_closed_at_ = now;
   ArmBy(now + kHalfClosed);
   FrameAtTurnEnd();
+}
+
+// Of HTTP/1 OnBadRequest has told already; of HTTP/2 only what cost a single stream.
+void HttpConnectionManager::TellError() {
+  error_told_ = true;
+  if (protocol() == http::Protocol::kHttp2) owner_.OnHttpRefused("http2_protocol", codec_->error());
 }
 
 void HttpConnectionManager::OnWritable(buffer::ByteStream&) {
@@ -166,7 +177,7 @@ void HttpConnectionManager::Remove(HttpRequest& request) {
   shared_.Release(request, options_.inbound);
   if (active_ > 0) return;
   idle_since_ = shared_.dispatcher().now();
-  if (draining() || read_ended_) FrameAtTurnEnd();
+  if (ending() || read_ended_) FrameAtTurnEnd();
 }
 
 void HttpConnectionManager::OnBadRequest(uint16_t status, absl::string_view sentence) {
@@ -180,7 +191,7 @@ void HttpConnectionManager::OnCodecReadDisable(bool disable) {
 }
 
 void HttpConnectionManager::OnStreamGone() {
-  if (!closed_ && (draining() || read_ended_)) FrameAtTurnEnd();
+  if (!closed_ && (ending() || read_ended_)) FrameAtTurnEnd();
 }
 
 void HttpConnectionManager::FrameAtTurnEnd() {
@@ -194,10 +205,7 @@ void HttpConnectionManager::Frame() {
   if (closed_) return;
   const bool over = read_ended_ && active_ == 0 && !codec_->wants_write();
   if (!alive || over) return EndOutput(out);
-  if (draining() && active_ == 0) {
-    ArmBy(shared_.dispatcher().now() +
-          (protocol() == http::Protocol::kHttp2 ? kLastRequestsHttp2 : kLastRequestsHttp1));
-  }
+  if (ending() && active_ == 0) ArmBy(shared_.dispatcher().now() + last_requests());
   if (out.empty()) return;
   if (stream_->unsent() == 0) {
     progress_at_ = shared_.dispatcher().now();
@@ -282,18 +290,16 @@ void HttpConnectionManager::OnTimer() {
     drain_at_ = Instant::max();
     StartDrain();
   }
-  if (active_ == 0) {
-    const bool http2 = protocol() == http::Protocol::kHttp2;
-    const Instant idle_until =
-        idle_since_ +
-        (draining() ? (http2 ? kLastRequestsHttp2 : kLastRequestsHttp1) : options.idle_timeout);
-    if (due(idle_until) && (codec_->head_since() == Instant::max() || !draining())) {
-      codec_->StartDrain();
-      Buffer last;
-      (void)codec_->Produce(last, kMaxFramed);
-      if (!closed_) EndOutput(last);
+  if (active_ == 0 && (codec_->head_since() == Instant::max() || !ending()) &&
+      due(idle_since_ + (ending() ? last_requests() : options.idle_timeout))) {
+    if (protocol() != http::Protocol::kHttp2 || draining()) {
+      CloseIdle();
       return;
     }
+    // GOAWAY first, and then the same moment for what crosses it.
+    idle_since_ = now;
+    StartDrain();
+    next = std::min(next, now + last_requests());
   }
   ArmBy(std::max(next, now + std::chrono::milliseconds(1)));
 }
@@ -309,6 +315,26 @@ void HttpConnectionManager::TimeOutHead() {
   EndOutput(last);
 }
 
+std::chrono::milliseconds HttpConnectionManager::last_requests() const {
+  return protocol() == http::Protocol::kHttp2 ? kLastRequestsHttp2 : kLastRequestsHttp1;
+}
+
+void HttpConnectionManager::StartDrainSoon() {
+  if (closed_ || codec_ == nullptr) return;
+  // HTTP/1 says it with the next answer, which is there for the asking.
+  if (protocol() != http::Protocol::kHttp2) return StartDrain();
+  straggler_ = true;
+  drain_at_ = std::min(drain_at_, shared_.dispatcher().now() + kStraggler);
+  ArmBy(std::min(drain_at_, shared_.dispatcher().now() + last_requests()));
+}
+
+void HttpConnectionManager::CloseIdle() {
+  codec_->StartDrain();
+  Buffer last;
+  (void)codec_->Produce(last, kMaxFramed);
+  if (!closed_) EndOutput(last);
+}
+
 void HttpConnectionManager::StartDrain() {
   if (closed_ || output_ended_ || codec_ == nullptr || draining()) return;
   codec_->StartDrain();
@@ -320,10 +346,7 @@ bool HttpConnectionManager::CloseIfIdle() {
       codec_->head_since() != Instant::max()) {
     return false;
   }
-  codec_->StartDrain();
-  Buffer last;
-  (void)codec_->Produce(last, kMaxFramed);
-  if (!closed_) EndOutput(last);
+  CloseIdle();
   return true;
 }
 

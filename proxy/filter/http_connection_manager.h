@@ -2,6 +2,7 @@
 #ifndef COUNTERSIGN_PROXY_FILTER_HTTP_CONNECTION_MANAGER_H_
 #define COUNTERSIGN_PROXY_FILTER_HTTP_CONNECTION_MANAGER_H_
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -56,6 +57,9 @@ class HttpConnectionManager final : private buffer::ByteStream::Handler,
 
   // GOAWAY or `connection: close`; what runs finishes, then the connection ends.
   void StartDrain();
+  // For a connection that comes while the proxy drains: there is nowhere else to go, so it is
+  // served for a while, and ends when it has nothing to do.
+  void StartDrainSoon();
   // Ends it at once with all its requests; the owner is told.
   void Abort(buffer::CloseReason reason);
   // Ends it if it has no request; for shedding.
@@ -85,12 +89,17 @@ class HttpConnectionManager final : private buffer::ByteStream::Handler,
   // Of HttpRequest.
   void Remove(HttpRequest& request);
 
+  // It is to end as soon as it has no request.
+  bool ending() const { return draining() || straggler_; }
+  std::chrono::milliseconds last_requests() const;
+  void TellError();
   void FrameAtTurnEnd();
   void Frame();
   void EndOutput(buffer::Buffer& last);
   void ArmBy(event::Instant deadline);
   void OnTimer();
   void TimeOutHead();
+  void CloseIdle();
   void Finish(buffer::CloseReason reason);
 
   HttpShared& shared_;
@@ -118,6 +127,8 @@ class HttpConnectionManager final : private buffer::ByteStream::Handler,
   bool read_ended_ : 1 = false;
   bool output_ended_ : 1 = false;
   bool closed_ : 1 = false;
+  bool straggler_ : 1 = false;
+  bool error_told_ : 1 = false;
   bool dying_ : 1 = false;  // nobody is to be told
 };
 

@@ -22,6 +22,13 @@ namespace {
 // A request id that somebody else chose is kept up to this length.
 constexpr size_t kMaxRequestId = 128;
 
+// What only a sidecar may say of an answer: its client's sidecar goes by it.
+void StripSidecarsWords(http::HeaderMap& headers) {
+  headers.RemoveIf([](const http::Field& field) {
+    return field.id == HeaderId::kCountersignReason || field.id == HeaderId::kCountersignFlags;
+  });
+}
+
 http::PathRules RulesOf(const config::HttpOptions& options) {
   using Slashes = config::HttpOptions::EscapedSlashes;
   using Rule = http::PathRules::EscapedSlashes;
@@ -126,7 +133,8 @@ void HttpRequest::OnData(Buffer& data, bool end) {
   Touch();
   received_ += data.size();
   request_done_ = request_done_ || end;
-  if (!routed_ || answered_) return data.Clear();
+  // After the answer only a tunnel's other direction goes on.
+  if (!routed_ || (answered_ && !tunnel_)) return data.Clear();
   router_.SendData(data, end);
 }
 
@@ -169,6 +177,10 @@ void HttpRequest::OnInformational(http::ResponseHead& head) {
 void HttpRequest::OnResponse(http::ResponseHead& head, bool end) {
   Touch();
   status_ = head.status;
+  // An endpoint that does not switch protocols answers as to any request.
+  if (tunnel_) tunnel_ = status_ == 101 || (stream_->request().is_connect() && status_ / 100 == 2);
+  if (connection_->options_.inbound && router_.info().attempts > 0)
+    StripSidecarsWords(head.headers);
   if (grpc_ && end) ReadGrpcStatus(head.headers);  // trailers only
   if (router_.info().attempts == 0 && !head.headers.Has(HeaderId::kDate)) {
     head.headers.Add(HeaderId::kDate, shared_.date());  // an answer of the route's own

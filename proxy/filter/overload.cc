@@ -17,7 +17,7 @@ Overload::Limit Overload::RefusesConnection() const {
 }
 
 Overload::Limit Overload::RefusesRequest() const {
-  if (requests_ >= limits_.max_requests) return Limit::kRequests;
+  if (requests_ > limits_.max_requests) return Limit::kRequests;
   if (BufferedBytes() >= limits_.max_buffered_bytes + limits_.max_buffered_bytes / 8) {
     return Limit::kMemory;
   }

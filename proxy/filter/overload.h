@@ -23,7 +23,7 @@ class Overload {
 
   explicit Overload(const OverloadLimits& limits) : limits_(limits) {}
 
-  // Which limit refuses a new connection or request.
+  // Which limit refuses a new connection, not counted yet, or a new request, counted already.
   Limit RefusesConnection() const;
   Limit RefusesRequest() const;
   // Connections without requests are to go.

@@ -26,8 +26,10 @@ TEST(OverloadTest, RequestsAreRefusedAtTheirLimit) {
   Overload overload({.max_requests = 1});
   EXPECT_EQ(overload.RefusesRequest(), Limit::kNone);
   overload.OnRequests(1);
-  EXPECT_EQ(overload.RefusesRequest(), Limit::kRequests);
+  EXPECT_EQ(overload.RefusesRequest(), Limit::kNone);
   EXPECT_EQ(overload.RefusesConnection(), Limit::kRequests);
+  overload.OnRequests(1);
+  EXPECT_EQ(overload.RefusesRequest(), Limit::kRequests);
 }
 
 TEST(OverloadTest, MemoryShedsConnectionsThenRequestsThenIdleConnections) {

@@ -11,6 +11,7 @@ using buffer::BlockPool;
 using buffer::CloseReason;
 
 constexpr int kMaxIov = 64;
+constexpr size_t kCopied = 2048;
 
 CloseReason ReasonOf(int error) {
   switch (error) {
@@ -67,6 +68,20 @@ IoResult WriteSocket(const Socket& socket, buffer::Buffer& from) {
     const int count = from.Peek(iov, kMaxIov);
     size_t offered = 0;
     for (int i = 0; i < count; ++i) offered += iov[i].iov_len;
+    if (count > 1 && offered <= kCopied) {
+      // To copy a head and a small body together is cheaper than to have the kernel gather them.
+      char together[kCopied];
+      (void)from.CopyOut(together, offered);
+      const ssize_t n = send(socket.fd(), together, offered, MSG_NOSIGNAL);
+      if (n > 0) {
+        from.Drain(static_cast<size_t>(n));
+        if (static_cast<size_t>(n) < offered) return {IoStatus::kAgain};
+        continue;
+      }
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return {IoStatus::kAgain};
+      return {IoStatus::kFailed, ReasonOf(errno)};
+    }
     msghdr message{};
     message.msg_iov = iov;
     message.msg_iovlen = static_cast<size_t>(count);

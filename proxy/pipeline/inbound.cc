@@ -214,7 +214,7 @@ void InboundConnection::ServeHttp(http::Protocol protocol,
   http_ = std::make_unique<InboundHttp>(env_, static_cast<InboundHttp::Owner&>(*this), client_,
                                         application_address_, std::move(peer));
   http_->manager().Start(downstream_, protocol, seen_, seen_end_);
-  if (env_.draining()) http_->manager().StartDrain();
+  if (env_.draining()) http_->manager().StartDrainSoon();
 }
 
 void InboundConnection::StartDrain() {

@@ -3,6 +3,10 @@
 //
 //   static_worker client CERT KEY CA LISTEN APPLICATION TUNNEL SERVER_ID
 //   static_worker server CERT KEY CA TUNNEL
+//   static_worker http-client CERT KEY CA LISTEN APPLICATION SIDECAR SERVER_ID
+//   static_worker http-server CERT KEY CA LISTEN APPLICATION
+//
+// The first two carry bytes through a tunnel, the others HTTP from sidecar to sidecar.
 #include <openssl/pem.h>
 #include <signal.h>
 
@@ -71,9 +75,34 @@ std::shared_ptr<identity::SecretSnapshot> ReadSecret(const char* cert, const cha
   return secret;
 }
 
+// `endpoint` as the one place that everything goes to.
+std::shared_ptr<const config::Destination> DestinationOf(config::Endpoint endpoint, bool http) {
+  auto cluster = std::make_shared<config::Cluster>();
+  cluster->name = "application";
+  cluster->endpoints.push_back(std::move(endpoint));
+  auto destination = std::make_shared<config::Destination>();
+  destination->kind = config::Destination::Kind::kCluster;
+  destination->cluster = cluster;
+  if (!http) return destination;
+  config::Route route;
+  route.name = "all";
+  route.forward.clusters.push_back({.cluster = cluster->name});
+  route.forward.total_weight = 1;
+  config::VirtualHost host;
+  host.domains = {"*"};
+  host.routes.push_back(std::move(route));
+  auto routes = std::make_shared<config::RouteConfiguration>();
+  routes->virtual_hosts.push_back(std::move(host));
+  destination->routes = std::move(routes);
+  destination->route_clusters = {cluster};
+  return destination;
+}
+
 int Main(int argc, char** argv) {
-  const bool client = argc > 1 && std::strcmp(argv[1], "client") == 0;
-  if (argc != (client ? 9 : 6)) {
+  const std::string mode = argc > 1 ? argv[1] : "";
+  const bool client = mode == "client" || mode == "http-client";
+  const bool http = mode == "http-client" || mode == "http-server";
+  if (argc != (client ? 9 : http ? 7 : 6)) {
     std::fprintf(stderr, "usage: see the head of this program's source\n");
     return 2;
   }
@@ -84,23 +113,20 @@ int Main(int argc, char** argv) {
   }
   WorkerOptions options;
   OneDestination discovery;
+  const net::Address listen = *net::Address::Parse(argv[5]);
   if (client) {
     const net::Address application = *net::Address::Parse(argv[6]);
-    options.forwards = {{*net::Address::Parse(argv[5]), application}};
-    auto cluster = std::make_shared<config::Cluster>();
-    cluster->name = "application";
+    options.forwards = {{listen, application}};
     config::Endpoint endpoint;
-    endpoint.address = application;
-    endpoint.transport = config::EndpointTransport::kHbone;
-    endpoint.tunnel = *net::Address::Parse(argv[7]);
     endpoint.identity = *spiffe::SpiffeId::Parse(argv[8]);
-    cluster->endpoints.push_back(endpoint);
-    auto destination = std::make_shared<config::Destination>();
-    destination->kind = config::Destination::Kind::kCluster;
-    destination->cluster = cluster;
-    discovery.destination = destination;
+    endpoint.address = http ? *net::Address::Parse(argv[7]) : application;
+    endpoint.transport = http ? config::EndpointTransport::kTls : config::EndpointTransport::kHbone;
+    if (!http) endpoint.tunnel = *net::Address::Parse(argv[7]);
+    discovery.destination = DestinationOf(std::move(endpoint), http);
+  } else if (http) {
+    options.inbound_forwards = {{listen, *net::Address::Parse(argv[6])}};
   } else {
-    options.hbone_listen = {*net::Address::Parse(argv[5])};
+    options.hbone_listen = {listen};
   }
   sigset_t signals;
   sigemptyset(&signals);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -207,7 +208,9 @@ inline std::shared_ptr<const config::ProxyConfig> ConfigOf(MtlsMode mode) {
 // serves the tunnel, and captures one port on the application's behalf.
 class Pair {
  public:
-  explicit Pair(const net::Address& application)
+  // `tweak` sees the options of both sidecars before they start.
+  explicit Pair(const net::Address& application,
+                const std::function<void(WorkerOptions&)>& tweak = nullptr)
       : tunnel_(Local(FreePort())), front_(Local(FreePort())), captured_(Local(FreePort())) {
     WorkerOptions server;
     server.hbone_listen = {tunnel_};
@@ -215,11 +218,13 @@ class Pair {
     server.workload = "server";
     server.hold_timeout = std::chrono::milliseconds(1500);
     server.handshake_timeout = std::chrono::milliseconds(1500);
+    if (tweak != nullptr) tweak(server);
     server_ = std::make_unique<Worker>(server, discovery_, server_stats_);
     WorkerOptions client;
     client.forwards = {{front_, application}};
     client.workload = "client";
     client.hold_timeout = std::chrono::milliseconds(1500);
+    if (tweak != nullptr) tweak(client);
     client_ = std::make_unique<Worker>(client, discovery_, client_stats_);
     discovery_.set_sink(client_.get());
     discovery_.Set(application, Hbone(application, tunnel_));

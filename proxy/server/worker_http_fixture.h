@@ -189,8 +189,9 @@ class HttpPair : public Pair {
  public:
   explicit HttpPair(const net::Address& application,
                     config::AppProtocol protocol = config::AppProtocol::kAuto,
-                    MtlsMode mode = MtlsMode::kStrict)
-      : Pair(application), application_(application), protocol_(protocol) {
+                    MtlsMode mode = MtlsMode::kStrict,
+                    const std::function<void(WorkerOptions&)>& tweak = nullptr)
+      : Pair(application, tweak), protocol_(protocol) {
     discovery().Set(application, WithRoutes(Hbone(captured(), net::Address()), protocol));
     ConfigureHttp(mode);
     Identify();
@@ -205,7 +206,6 @@ class HttpPair : public Pair {
   }
 
  private:
-  const net::Address application_;
   const config::AppProtocol protocol_;
 };
 

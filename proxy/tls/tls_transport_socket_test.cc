@@ -42,7 +42,7 @@ class TlsTransportSocketTest : public ::testing::Test {
     peer_fd_ = net::Socket(fds[1]);
   }
 
-  void StartOurs(Role role, const std::string& expected = kTheirs) {
+  void StartOurs(Role role, const std::string& expected = kTheirs, const AlpnList& alpn = "h2") {
     IssuedLeaf leaf = authority_.Issue(kOurs);
     auto secret = std::make_shared<identity::SecretSnapshot>();
     secret->id = *spiffe::SpiffeId::Parse(kOurs);
@@ -55,7 +55,7 @@ class TlsTransportSocketTest : public ::testing::Test {
     auto context = TlsContext::Create(role, secret);
     ASSERT_TRUE(context.ok()) << context.status();
     ours_ = std::make_unique<TlsTransportSocket>(
-        TlsOptions{*context, "h2", *spiffe::SpiffeId::Parse(expected), &verifier_,
+        TlsOptions{*context, alpn, *spiffe::SpiffeId::Parse(expected), &verifier_,
                    &event::Clock::Real()},
         nullptr);
   }
@@ -270,6 +270,31 @@ TEST_F(TlsTransportSocketTest, AnotherProtocolIsRefused) {
   StartTheirs(Role::kClient, &leaf, "\x08http/1.1");
   EXPECT_EQ(Handshake().status, IoStatus::kFailed);
   EXPECT_EQ(ours_->FailureLabel(), "alpn");
+}
+
+TEST_F(TlsTransportSocketTest, TheServersFirstCommonProtocolIsAgreedOn) {
+  const IssuedLeaf leaf = authority_.Issue(kTheirs);
+  const std::string first =
+      "\x05"
+      "first";
+  const std::string second =
+      "\x06"
+      "second";
+  for (const auto& [offered, agreed] :
+       {std::pair<std::string, std::string>{second + first, "first"}, {second, "second"}}) {
+    NewSockets();
+    StartOurs(Role::kServer, kTheirs, {"first", "second"});
+    StartTheirs(Role::kClient, &leaf, offered);
+    Handshake();
+    ASSERT_TRUE(ours_->open()) << ours_->Explain();
+    EXPECT_EQ(ours_->alpn(), agreed);
+  }
+  NewSockets();
+  StartOurs(Role::kClient, kTheirs, {"first", "second"});
+  StartTheirs(Role::kServer, &leaf);  // takes the client's first
+  Handshake();
+  ASSERT_TRUE(ours_->open()) << ours_->Explain();
+  EXPECT_EQ(ours_->alpn(), "first");
 }
 
 TEST_F(TlsTransportSocketTest, AClientWithoutCertificateIsRefused) {
