@@ -72,7 +72,7 @@ struct HealthCheck {
   uint32_t unhealthy_threshold = 3;
   uint32_t healthy_threshold = 2;
   std::string path = "/";       // kHttp
-  std::string host;             // kHttp; empty: the cluster's name
+  std::string host;             // kHttp; empty: the endpoint's address and port
   std::string grpc_service;     // kGrpc
   uint16_t status_begin = 200;  // kHttp: [begin, end)
   uint16_t status_end = 300;

@@ -54,7 +54,8 @@ HostCheck::HostCheck(PoolShared& shared, Owner& owner, Host& host, const config:
       owner_(owner),
       host_(host),
       config_(config),
-      authority_(config.host.empty() ? cluster.name : config.host),
+      // The cluster's name, which Envoy sends, is no authority: ours have slashes in them.
+      authority_(config.host.empty() ? host.endpoint.address.ToString() : config.host),
       connect_timeout_(std::min(cluster.connect_timeout, config.timeout)),
       protocol_(http2 || config.kind == Kind::kGrpc ? http::Protocol::kHttp2
                                                     : http::Protocol::kHttp11),
