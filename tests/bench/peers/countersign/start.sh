@@ -98,8 +98,9 @@ spec:
       port: 81
       targetPort: $http2
 CONFIG
+# A file may hold 1,000 documents.
 for ((i = 0; i < ${SERVICES:-0}; i++)); do
-  cat <<CONFIG
+  cat >>"$WORK/config/others-$((i / 400)).yaml" <<CONFIG
 apiVersion: v1
 kind: Service
 metadata: {name: other-$i}
@@ -114,8 +115,7 @@ metadata: {name: other-$i, labels: {app: other-$i}}
 spec: {addresses: [10.$((197 + i / 65536)).$((i / 256 % 256)).$((i % 256))], serviceAccount: other-$i}
 ---
 CONFIG
-done >"$WORK/config/others.yaml"
-[ -s "$WORK/config/others.yaml" ] || rm "$WORK/config/others.yaml"
+done
 
 "$control" --config-dir "$WORK/config" --state-dir "$WORK/state" --listen "$(at 40)" \
   --metrics-listen "$(at 41)" --log-level warn >"$WORK/control.log" 2>&1 &
