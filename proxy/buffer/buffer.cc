@@ -79,6 +79,20 @@ void Buffer::Move(Buffer& from, size_t n) {
   }
 }
 
+void Buffer::Gather(Buffer& from, size_t n) {
+  n = std::min(n, from.size_);
+  if (n == 0) return;
+  const bool together = empty() && from.head_->size() >= n;
+  if (n > kCopied || together) return Move(from, n);
+  size_t left = n;
+  for (Slice* slice = from.head_; left > 0; slice = slice->next) {
+    const size_t part = std::min<size_t>(left, slice->size());
+    Append(slice->data(), part);
+    left -= part;
+  }
+  from.Drain(n);
+}
+
 void Buffer::Drain(size_t n) {
   BlockPool& pool = BlockPool::ForThisThread();
   n = std::min(n, size_);

@@ -16,6 +16,9 @@ namespace countersign::buffer {
 // Belongs to one thread, as its blocks do. Empty, it owns no memory.
 class Buffer {
  public:
+  // Gather's bound.
+  static constexpr size_t kCopied = 1024;
+
   Buffer() = default;
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
@@ -35,6 +38,9 @@ class Buffer {
   // Everything, or the first `n` bytes, of `from`.
   void Move(Buffer& from);
   void Move(Buffer& from, size_t n);
+  // As Move, but puts what is small into one piece: a piece less costs the kernel and the record
+  // layer less than the copy.
+  void Gather(Buffer& from, size_t n);
   // What BlockPool::Commit returned.
   void AppendChain(Slice* head, Slice* tail, size_t n);
 

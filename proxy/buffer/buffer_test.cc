@@ -79,6 +79,20 @@ TEST(BufferTest, CompactKeepsBytesAndLetsBlocksGo) {
   EXPECT_LT(BlockPool::ForThisThread().bytes_in_use(), before);
 }
 
+TEST(BufferTest, WhatIsSmallIsGatheredIntoOnePiece) {
+  Buffer from;
+  Buffer other;
+  from.Append("head ");
+  other.Append("between");
+  from.Append("body");
+  ASSERT_NE(from.front(), from.back());
+  Buffer out;
+  out.Gather(from, from.size());
+  EXPECT_EQ(out.ToString(), "head body");
+  EXPECT_EQ(out.front(), out.back());
+  EXPECT_TRUE(from.empty());
+}
+
 TEST(BufferTest, BehavesLikeAString) {
   std::minstd_rand random(7);
   Buffer buffers[3];
@@ -86,7 +100,7 @@ TEST(BufferTest, BehavesLikeAString) {
   for (int step = 0; step < 20000; ++step) {
     const int i = random() % 3, j = (i + 1 + random() % 2) % 3;
     const size_t n = random() % 3000;
-    switch (random() % 6) {
+    switch (random() % 7) {
       case 0:
       case 1: {
         std::string text(n, static_cast<char>('a' + random() % 26));
@@ -112,6 +126,13 @@ TEST(BufferTest, BehavesLikeAString) {
       case 5:
         if (n < 100) buffers[i].Compact();
         break;
+      case 6: {
+        const size_t part = std::min(n / 3, model[j].size());
+        buffers[i].Gather(buffers[j], n / 3);
+        model[i] += model[j].substr(0, part);
+        model[j].erase(0, part);
+        break;
+      }
     }
     ASSERT_EQ(buffers[i].size(), model[i].size());
     if (step % 50 == 0) {

@@ -102,7 +102,7 @@ int Session::Callbacks::SendData(nghttp2_session*, nghttp2_frame* frame, const u
   if (stream == nullptr) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   if (self.out_->size() >= self.out_limit_) return NGHTTP2_ERR_WOULDBLOCK;
   self.out_->Append(header, 9);
-  self.out_->Move(stream->send_, length);
+  self.out_->Gather(stream->send_, length);
   if (stream->above_high_ && stream->send_.size() <= buffer::kLowWatermark) {
     stream->above_high_ = false;
     stream->handler_->OnWritable();
