@@ -34,7 +34,9 @@ Environment::Environment(event::Dispatcher& dispatcher, Settings settings,
       application_routes_(clusters_, settings_.connect_timeout),
       overload_({settings_.max_connections, settings_.max_requests, settings_.max_buffered_bytes}),
       http_(dispatcher, overload_, stats,
-            filter::HttpSinks{settings_.access_log, settings_.span_sink}) {}
+            filter::HttpSinks{settings_.access_log, settings_.span_sink}) {
+  clusters_.SetWorkload(settings_.workload, settings_.workload_namespace);
+}
 
 Environment::~Environment() {
   // Not through DeferredDelete: what dies later than the pools could not close its streams.
