@@ -68,7 +68,7 @@ absl::StatusOr<Socket> Socket::Listen(const Address& address) {
   return socket;
 }
 
-Socket Socket::Connect(const Address& address, int* error) {
+Socket Socket::Connect(const Address& address, int* error, bool host_local) {
   *error = 0;
   Socket socket(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!socket.valid()) {
@@ -76,6 +76,7 @@ Socket Socket::Connect(const Address& address, int* error) {
     return socket;
   }
   socket.SetNoDelay();
+  if (host_local || address.ip().IsLoopback()) socket.SetHostLocal();
   sockaddr_storage storage;
   const socklen_t length = address.ToSockaddr(&storage);
   if (connect(socket.fd(), reinterpret_cast<sockaddr*>(&storage), length) != 0 &&
@@ -108,6 +109,12 @@ void Socket::SetKeepAlive() const {
   SetInt(fd_, IPPROTO_TCP, TCP_KEEPINTVL, 20);
   SetInt(fd_, IPPROTO_TCP, TCP_KEEPCNT, 6);
   SetInt(fd_, IPPROTO_TCP, TCP_USER_TIMEOUT, 120'000);
+}
+
+void Socket::SetHostLocal() const {
+  // The one that every kernel has and lets anybody choose (tcp(7), tcp_allowed_congestion_control).
+  constexpr char kReno[] = "reno";
+  (void)setsockopt(fd_, IPPROTO_TCP, TCP_CONGESTION, kReno, sizeof kReno - 1);
 }
 
 absl::StatusOr<Address> Socket::OriginalDestination() const {

@@ -30,8 +30,8 @@ class Socket {
   // Bound with SO_REUSEPORT and listening. Errors name the address and say what to do.
   static absl::StatusOr<Socket> Listen(const Address& address);
   // A connection under way; completion shows as writability. On failure invalid, with errno in
-  // `*error`.
-  static Socket Connect(const Address& address, int* error);
+  // `*error`. `host_local`: see SetHostLocal; loopback addresses are in any case.
+  static Socket Connect(const Address& address, int* error, bool host_local = false);
   // The next connection of a listening socket; invalid with errno in `*error` when there is none.
   Socket Accept(Address* peer, int* error) const;
 
@@ -40,6 +40,11 @@ class Socket {
   // Finds dead peers: probes after 3 minutes of silence, and gives up on unacknowledged bytes after
   // 2 minutes (RFC 5482). A peer that is merely idle is left alone.
   void SetKeepAlive() const;
+
+  // For connections that stay on this machine, and listeners of such: no pacing. Where the system's
+  // congestion control is BBR it would hold back bursts and run a timer for each, though there is
+  // no network.
+  void SetHostLocal() const;
 
   // Where the client wanted to go before netfilter turned it to us; NotFound when it was not
   // turned.

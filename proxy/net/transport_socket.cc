@@ -36,8 +36,15 @@ IoResult ReadSocket(const Socket& socket, buffer::Buffer& to, uint8_t* hint, boo
   pool.Reserve(*hint, &room);
   ssize_t n;
   do {
-    n = room.count == 1 ? read(socket.fd(), room.iov[0].iov_base, room.iov[0].iov_len)
-                        : readv(socket.fd(), room.iov, room.count);
+    // Not read(2), which goes to the socket by way of the file system.
+    if (room.count == 1) {
+      n = recv(socket.fd(), room.iov[0].iov_base, room.iov[0].iov_len, 0);
+    } else {
+      msghdr message{};
+      message.msg_iov = room.iov;
+      message.msg_iovlen = static_cast<size_t>(room.count);
+      n = recvmsg(socket.fd(), &message, 0);
+    }
   } while (n < 0 && errno == EINTR);
   const int error = errno;
   const size_t offered = room.size;

@@ -274,7 +274,7 @@ void InboundConnection::Splice(const spiffe::PeerSvid* peer) {
 
 void InboundConnection::ConnectApplication() {
   int error = 0;
-  net::Socket socket = net::Socket::Connect(application_address_, &error);
+  net::Socket socket = net::Socket::Connect(application_address_, &error, /*host_local=*/true);
   if (!socket.valid()) {
     return Refuse(CloseReason::kNoResources,
                   absl::StrCat("cannot connect to the application: ", std::strerror(error)));

@@ -198,7 +198,7 @@ void InboundStream::Start() {
   stream_->SetHandler(this);
   stream_->ReadDisable(true);
   int error = 0;
-  net::Socket socket = net::Socket::Connect(destination_, &error);
+  net::Socket socket = net::Socket::Connect(destination_, &error, /*host_local=*/true);
   if (!socket.valid()) {
     return Refuse(503, CloseReason::kNoResources,
                   absl::StrCat("cannot connect to the application: ", std::strerror(error)));

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "proxy/buffer/block.h"
 #include "proxy/event/dispatcher.h"
+#include "proxy/http/h2/memory_pool.h"
 #include "proxy/listener/accept_socket.h"
 #include "proxy/net/socket.h"
 #include "proxy/pipeline/environment.h"
@@ -61,6 +62,8 @@ class Worker::Loop final : private listener::AcceptSocket::Handler {
                              const net::Address& destination) -> absl::Status {
       absl::StatusOr<net::Socket> socket = net::Socket::Listen(address);
       if (!socket.ok()) return socket.status();
+      // Only the pod's own application comes there; its connections inherit it.
+      if (kind == Kind::kOutbound || kind == Kind::kOutboundForward) socket->SetHostLocal();
       bound_.push_back({*std::move(socket), address, kind, destination, nullptr});
       return absl::OkStatus();
     };
@@ -132,7 +135,10 @@ class Worker::Loop final : private listener::AcceptSocket::Handler {
   // keeps them: it would only take them again.
   void GiveMemoryBack() {
     buffer::BlockPool& pool = buffer::BlockPool::ForThisThread();
-    if (pool.bytes_in_use() <= kIdleBytes && pool.Trim() > kIdleBytes) (void)malloc_trim(0);
+    if (pool.bytes_in_use() <= kIdleBytes &&
+        pool.Trim() + http::h2::MemoryPool::ForThisThread().Trim() > kIdleBytes) {
+      (void)malloc_trim(0);
+    }
     trim_->Arm(kTrimInterval);
   }
 
@@ -140,6 +146,8 @@ class Worker::Loop final : private listener::AcceptSocket::Handler {
                 const net::Address& peer) override {
     for (const Bound& bound : bound_) {
       if (bound.listener.get() != &listener) continue;
+      const bool inherits = bound.kind == Kind::kOutbound || bound.kind == Kind::kOutboundForward;
+      if (!inherits && peer.ip().IsLoopback()) socket.SetHostLocal();
       switch (bound.kind) {
         case Kind::kOutbound:
           return pipeline::AcceptOutbound(*env_, std::move(socket), peer, nullptr);

@@ -394,7 +394,7 @@ bool H1ClientCodec::Produce(Buffer& out, size_t limit) {
   output_told_ = true;  // no need to be told while it runs
   for (;;) {
     if (!out_.empty() && limit > out.size()) {
-      out.Gather(out_, limit - out.size());
+      out.Move(out_, limit - out.size());
       stream_.head_left_ = true;
     }
     if (std::exchange(broken_, false)) EndStream(StreamEnd::kProtocolError);

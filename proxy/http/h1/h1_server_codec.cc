@@ -388,7 +388,7 @@ bool H1ServerCodec::MaybeFinish() {
 bool H1ServerCodec::Produce(Buffer& out, size_t limit) {
   output_told_ = true;  // no need to be told while it runs
   for (;;) {
-    if (!out_.empty() && limit > out.size()) out.Gather(out_, limit - out.size());
+    if (!out_.empty()) out.Move(out_, limit > out.size() ? limit - out.size() : 0);
     if (stream_.live_ && stream_.above_high_ && out_.size() <= buffer::kLowWatermark) {
       stream_.above_high_ = false;
       if (stream_.handler_ != nullptr) stream_.handler_->OnWritable();

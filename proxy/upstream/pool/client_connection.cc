@@ -167,6 +167,10 @@ void ClientConnection::OnOpen(ByteStream&) {
   if (info_.peer != nullptr) retire_by(info_.peer->not_after);
   if (socket_ != nullptr) {
     info_.local = socket_->socket().LocalAddress().value_or(net::Address());
+    // Our own application, by the pod's address.
+    if (info_.local.ip() == info_.remote.ip() && !info_.local.ip().IsLoopback()) {
+      socket_->socket().SetHostLocal();
+    }
   }
   OnCodecOutput();  // the preface
   if (options_.protocol != http::Protocol::kHttp2) BecomeReady();
