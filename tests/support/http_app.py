@@ -184,9 +184,10 @@ class Application:
         self.send(connection, 200, json.dumps(value).encode() + b'\n', head_only=request.method == 'HEAD')
 
     def do_work(self, connection, request):
+        # A request counts when it is there whole: a head may be on its way before its body turns out to be a lie.
+        request.digest()
         with self._lock:
             self.worked += 1
-        request.digest()
         if self.delay:
             time.sleep(self.delay)
         self.send(connection, self.status, f'{self.name}\n'.encode())
