@@ -20,7 +20,8 @@ using listener::Sniffed;
 
 namespace {
 
-constexpr absl::string_view kMeshAlpns[] = {net::kMeshHttpAlpn, net::kMeshAlpn};
+// Not constexpr: gcc's AddressSanitizer takes no address of an inline variable for a constant.
+const absl::string_view kMeshAlpns[] = {net::kMeshHttpAlpn, net::kMeshAlpn};
 
 // How long an application's greeting waits for a client's ClientHello that may be on its way: a
 // sidecar that speaks TLS on this port sends it with the last packet of TCP's handshake, and must
