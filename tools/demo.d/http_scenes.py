@@ -113,12 +113,12 @@ class HttpScenes:
             instance.join()
         return fresh
 
-    def _answers(self, requests=400, rate=400):
+    def _answers(self, requests=400, rate=400, all_of_them=True):
         """{instance: answers} of so many requests to shop."""
         load = Load(self.web, 'shop', '/work', rate)
         time.sleep(requests / rate)
         result = load.finish()
-        self.claims.demand(not result['failed'], f'{result["failed"][:3]}')
+        self.claims.demand(not (all_of_them and result['failed']), f'{result["failed"][:3]}')
         return result['answers']
 
     # Scene: a service is replaced, instance by instance, while it is used.
@@ -127,7 +127,7 @@ class HttpScenes:
         claims = self.claims
         claims.step(f'shop is replaced under load: {ROLLS} times a new instance comes, an old one drains (SIGTERM) and ends, its sidecar too')
         self.instances = {'v1': self._start('v1', 'v1'), 'v2': []}
-        wait_for('web reaches both', lambda: len(self._answers(40, 200)) == 2, 10)
+        wait_for('web reaches both', lambda: len(self._answers(40, 200, all_of_them=False)) == 2, 10)
         with claims.claim('a rolling restart under load loses not one request'):
             loads = [Load(self.web, 'shop', '/work', 150), Load(self.web, 'shop', '/delay/250', 12)]
             time.sleep(0.5)
