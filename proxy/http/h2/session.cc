@@ -9,6 +9,7 @@
 #include "proxy/http/field_rules.h"
 #include "proxy/http/h2/memory_pool.h"
 #include "proxy/http/h2/session_callbacks.h"
+#include "proxy/http/h2/session_options.h"
 
 namespace countersign::http::h2 {
 
@@ -71,9 +72,9 @@ Session::Session(Role role, Codec::Owner& owner, const CodecLimits& limits)
   nghttp2_mem* const memory = MemoryPool::ForThisThread().memory();
   const int result = role == Role::kClient
                          ? nghttp2_session_client_new3(&session_, Callbacks::Table(), this,
-                                                       Callbacks::Options(), memory)
+                                                       SessionOptions(), memory)
                          : nghttp2_session_server_new3(&session_, Callbacks::Table(), this,
-                                                       Callbacks::Options(), memory);
+                                                       SessionOptions(), memory);
   if (result != 0) std::abort();
   nghttp2_settings_entry settings[6] = {
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, limits.stream_window},

@@ -41,25 +41,6 @@ const nghttp2_session_callbacks* Session::Callbacks::Table() {
   return table;
 }
 
-const nghttp2_option* Session::Callbacks::Options() {
-  static nghttp2_option* const options = [] {
-    nghttp2_option* o;
-    if (nghttp2_option_new(&o) != 0) std::abort();
-    nghttp2_option_set_no_auto_window_update(o, 1);
-    nghttp2_option_set_max_outbound_ack(o, 64);
-    nghttp2_option_set_max_settings(o, 32);
-    nghttp2_option_set_peer_max_concurrent_streams(o, 100);
-    // Ours (FrameBudget) is the stricter in the long run; this one would end a session whose
-    // applications reset 33 requests a second.
-    nghttp2_option_set_stream_reset_rate_limit(o, 4000, 2000);
-    // Closed streams would be kept for RFC 7540's priorities, which are switched off below.
-    nghttp2_option_set_no_closed_streams(o, 1);
-    ReportUnknownFrames(o);
-    return o;
-  }();
-  return options;
-}
-
 ssize_t Session::Callbacks::Send(nghttp2_session*, const uint8_t* data, size_t length, int,
                                  void* user) {
   Session& self = Self(user);

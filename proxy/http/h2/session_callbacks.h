@@ -14,9 +14,8 @@ namespace countersign::http::h2 {
 
 // `user` is the session. No state of its own.
 struct Session::Callbacks {
-  // One table of callbacks and one set of options serve all sessions of all threads.
+  // One table of callbacks serves all sessions of all threads.
   static const nghttp2_session_callbacks* Table();
-  static const nghttp2_option* Options();
 
   static Session& Self(void* user) { return *static_cast<Session*>(user); }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "proxy/http/h2/session_options.h"
 #include "proxy/http/h2/unknown_frames.h"
 
 namespace countersign::http::h2 {
@@ -226,7 +227,7 @@ struct TunnelSession::Callbacks {
 
 TunnelSession::TunnelSession(Role role, Owner& owner, const Limits& limits)
     : role_(role), owner_(owner), limits_(limits) {
-  // One table of callbacks and one set of options serve all sessions.
+  // One table of callbacks serves all sessions.
   static nghttp2_session_callbacks* const callbacks = [] {
     nghttp2_session_callbacks* c;
     if (nghttp2_session_callbacks_new(&c) != 0) std::abort();
@@ -243,24 +244,10 @@ TunnelSession::TunnelSession(Role role, Owner& owner, const Limits& limits)
     ReportUnknownFrames(c);
     return c;
   }();
-  static nghttp2_option* const options = [] {
-    nghttp2_option* o;
-    if (nghttp2_option_new(&o) != 0) std::abort();
-    nghttp2_option_set_no_auto_window_update(o, 1);
-    nghttp2_option_set_max_outbound_ack(o, 64);
-    nghttp2_option_set_max_settings(o, 32);
-    nghttp2_option_set_peer_max_concurrent_streams(o, 100);
-    // Ours (FrameBudget) is the stricter in the long run; this one would end a session whose
-    // applications reset 33 connections a second.
-    nghttp2_option_set_stream_reset_rate_limit(o, 4000, 2000);
-    // Closed streams would be kept for RFC 7540's priorities, which nobody uses here.
-    nghttp2_option_set_no_closed_streams(o, 1);
-    ReportUnknownFrames(o);
-    return o;
-  }();
-  const int result = role == Role::kClient
-                         ? nghttp2_session_client_new2(&session_, callbacks, this, options)
-                         : nghttp2_session_server_new2(&session_, callbacks, this, options);
+  const int result =
+      role == Role::kClient
+          ? nghttp2_session_client_new2(&session_, callbacks, this, SessionOptions())
+          : nghttp2_session_server_new2(&session_, callbacks, this, SessionOptions());
   if (result != 0) std::abort();
   std::vector<nghttp2_settings_entry> settings = {
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, limits.stream_window},
