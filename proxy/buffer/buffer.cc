@@ -168,6 +168,14 @@ std::string Buffer::ToString() const {
   return text;
 }
 
+absl::string_view Buffer::View(std::string* copy) const {
+  if (head_ != nullptr && head_ == tail_) {
+    return {reinterpret_cast<const char*>(head_->data()), size_};
+  }
+  *copy = ToString();
+  return *copy;
+}
+
 void Buffer::Compact() {
   BlockPool& pool = BlockPool::ForThisThread();
   for (Slice* slice = head_; slice != nullptr; slice = slice->next) {

@@ -53,6 +53,8 @@ class Buffer {
   // Copies the first min(n, size()) bytes out; returns how many.
   size_t CopyOut(void* out, size_t n) const;
   std::string ToString() const;
+  // All bytes, for a look at a few: in place when they lie in one piece, else copied to `*copy`.
+  absl::string_view View(std::string* copy) const;
 
   // Copies small slices out of large blocks, for bytes that will stay for a while: otherwise 100
   // waiting bytes could hold 64 KiB.

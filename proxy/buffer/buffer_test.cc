@@ -93,6 +93,20 @@ TEST(BufferTest, WhatIsSmallIsGatheredIntoOnePiece) {
   EXPECT_TRUE(from.empty());
 }
 
+TEST(BufferTest, OnePieceIsSeenInPlaceAndSeveralAsACopy) {
+  Buffer buffer;
+  std::string copy;
+  EXPECT_EQ(buffer.View(&copy), "");
+  Buffer other;
+  buffer.Append("one");
+  EXPECT_EQ(buffer.View(&copy).data(), reinterpret_cast<const char*>(buffer.front()->data()));
+  EXPECT_EQ(buffer.View(&copy), "one");
+  other.Append("between");
+  buffer.Append("two");
+  ASSERT_NE(buffer.front(), buffer.back());
+  EXPECT_EQ(buffer.View(&copy), "onetwo");
+}
+
 TEST(BufferTest, BehavesLikeAString) {
   std::minstd_rand random(7);
   Buffer buffers[3];

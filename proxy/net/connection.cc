@@ -15,18 +15,6 @@ namespace {
 // A turn's share of one connection, so that a fast sender starves nobody.
 constexpr size_t kReadBudget = 256 * 1024;
 
-CloseReason ConnectFailure(int error) {
-  switch (error) {
-    case ECONNREFUSED:
-    case ECONNRESET:
-      return CloseReason::kConnectRefused;
-    case ETIMEDOUT:
-      return CloseReason::kConnectTimeout;
-    default:
-      return CloseReason::kUnreachable;
-  }
-}
-
 }  // namespace
 
 Connection::Connection(event::Dispatcher& dispatcher, Socket socket,

@@ -148,6 +148,22 @@ absl::StatusOr<Address> Socket::PeerAddress() const {
   return Address::FromSockaddr(reinterpret_cast<sockaddr*>(&storage), length);
 }
 
+buffer::CloseReason ConnectFailure(int error) {
+  switch (error) {
+    case EMFILE:
+    case ENFILE:
+    case EADDRNOTAVAIL:
+      return buffer::CloseReason::kNoResources;
+    case ECONNREFUSED:
+    case ECONNRESET:
+      return buffer::CloseReason::kConnectRefused;
+    case ETIMEDOUT:
+      return buffer::CloseReason::kConnectTimeout;
+    default:
+      return buffer::CloseReason::kUnreachable;
+  }
+}
+
 int Socket::TakeError() const {
   int error = 0;
   socklen_t length = sizeof error;

@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "api/net/address.h"
+#include "proxy/buffer/close_reason.h"
 
 namespace countersign::net {
 
@@ -57,6 +58,9 @@ class Socket {
  private:
   int fd_ = -1;
 };
+
+// Why a connection did not come about, by errno: of Socket::Connect, or TakeError later.
+buffer::CloseReason ConnectFailure(int error);
 
 }  // namespace countersign::net
 

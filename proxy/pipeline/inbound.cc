@@ -145,12 +145,8 @@ void InboundConnection::OnData(ByteStream& stream, buffer::Buffer& data, bool en
 }
 
 void InboundConnection::Decide() {
-  const bool contiguous = !seen_.empty() && seen_.front()->size() == seen_.size();
-  const std::string copy = contiguous ? "" : seen_.ToString();
-  const absl::string_view bytes =
-      contiguous
-          ? absl::string_view(reinterpret_cast<const char*>(seen_.front()->data()), seen_.size())
-          : absl::string_view(copy);
+  std::string copy;
+  const absl::string_view bytes = seen_.View(&copy);
   if (policy().mode == MtlsMode::kDisable) return DecidePlaintext(bytes);
   const bool strict = policy().mode == MtlsMode::kStrict;
   switch (listener::SniffClientHello(bytes, kMeshAlpns)) {

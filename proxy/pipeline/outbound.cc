@@ -1,7 +1,5 @@
 #include "proxy/pipeline/outbound.h"
 
-#include <errno.h>
-
 #include <cstring>
 #include <utility>
 
@@ -138,12 +136,8 @@ void OutboundConnection::Sniff() {
 }
 
 void OutboundConnection::Decide() {
-  const bool contiguous = !seen_.empty() && seen_.front()->size() == seen_.size();
-  const std::string copy = contiguous ? "" : seen_.ToString();
-  const absl::string_view bytes =
-      contiguous
-          ? absl::string_view(reinterpret_cast<const char*>(seen_.front()->data()), seen_.size())
-          : absl::string_view(copy);
+  std::string copy;
+  const absl::string_view bytes = seen_.View(&copy);
   switch (http_for_sure_ ? listener::DetectPreface(bytes) : listener::DetectHttp(bytes)) {
     case Detected::kHttp1:
       return ServeHttp(http::Protocol::kHttp11);
@@ -240,9 +234,7 @@ void OutboundConnection::ConnectDirectly(const net::Address& address,
   int error = 0;
   net::Socket socket = net::Socket::Connect(address, &error);
   if (!socket.valid()) {
-    return OnConnectFailed(error == EMFILE || error == EADDRNOTAVAIL ? CloseReason::kNoResources
-                                                                     : CloseReason::kUnreachable,
-                           std::strerror(error));
+    return OnConnectFailed(net::ConnectFailure(error), std::strerror(error));
   }
   socket.SetKeepAlive();
   auto connection =
@@ -349,21 +341,7 @@ void OutboundConnection::OnStreamFailed(CloseReason reason, const std::string& e
 }
 
 std::string OutboundConnection::Where() const {
-  if (host_ == nullptr) return "passthrough";
-  const config::Endpoint& endpoint = host_->endpoint;
-  switch (endpoint.transport) {
-    case config::EndpointTransport::kHbone:
-      return absl::StrCat(endpoint.workload_namespace, "/", endpoint.workload, " at ",
-                          endpoint.address.ToString(), " through its sidecar at ",
-                          endpoint.tunnel.ToString(), " (", endpoint.identity.ToString(), ")");
-    case config::EndpointTransport::kTls:
-      return absl::StrCat(endpoint.workload_namespace, "/", endpoint.workload, " at ",
-                          endpoint.address.ToString(), " by mesh TLS (",
-                          endpoint.identity.ToString(), ")");
-    default:
-      return absl::StrCat(endpoint.workload_namespace, "/", endpoint.workload, " at ",
-                          endpoint.address.ToString());
-  }
+  return host_ == nullptr ? "passthrough" : upstream::Whereabouts(host_->endpoint, /*http=*/false);
 }
 
 void OutboundConnection::HoldForNow() {

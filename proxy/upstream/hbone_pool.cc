@@ -1,7 +1,5 @@
 #include "proxy/upstream/hbone_pool.h"
 
-#include <errno.h>
-
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -97,12 +95,9 @@ void HbonePool::Connect(Group& group, std::chrono::milliseconds timeout, Request
   int error = 0;
   net::Socket socket = net::Socket::Connect(group.key.address, &error);
   if (!socket.valid()) {
-    const CloseReason reason = error == EMFILE || error == ENFILE || error == EADDRNOTAVAIL
-                                   ? CloseReason::kNoResources
-                                   : CloseReason::kUnreachable;
-    return request.OnStreamFailed(
-        reason, absl::StrCat("cannot connect to ", group.key.address.ToString(), ": ",
-                             std::strerror(error)));
+    return request.OnStreamFailed(net::ConnectFailure(error),
+                                  absl::StrCat("cannot connect to ", group.key.address.ToString(),
+                                               ": ", std::strerror(error)));
   }
   socket.SetKeepAlive();
   auto member = std::make_unique<Member>();

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "proxy/config/cluster.h"
 #include "proxy/event/dispatcher.h"
@@ -73,6 +74,9 @@ struct Host final : event::Deferred {
   bool degraded() const { return !endpoint.healthy; }
   bool healthy() const { return usable() && !degraded(); }
 };
+
+// For sentences: whose endpoint, where, and how it is reached by HTTP or as TCP.
+std::string Whereabouts(const config::Endpoint& endpoint, bool http);
 
 }  // namespace countersign::upstream
 

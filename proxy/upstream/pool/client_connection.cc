@@ -1,7 +1,5 @@
 #include "proxy/upstream/pool/client_connection.h"
 
-#include <errno.h>
-
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -119,10 +117,7 @@ void ClientConnection::ConnectSocket(const net::Address& address,
   int error = 0;
   net::Socket socket = net::Socket::Connect(address, &error);
   if (!socket.valid()) {
-    return Finish(error == EMFILE || error == ENFILE || error == EADDRNOTAVAIL
-                      ? CloseReason::kNoResources
-                      : CloseReason::kUnreachable,
-                  std::strerror(error));
+    return Finish(net::ConnectFailure(error), std::strerror(error));
   }
   socket.SetKeepAlive();
   auto connection =

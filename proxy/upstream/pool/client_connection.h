@@ -99,7 +99,6 @@ class ClientConnection final : public event::Deferred,
   void Frame();
   void OnTimeout();
   void Finish(buffer::CloseReason reason, std::string explanation);
-  std::string Where() const;
 
   // HbonePool::Request
   void OnStreamReady(std::unique_ptr<http::h2::TunnelStream> stream,

@@ -235,25 +235,6 @@ std::string HttpPool::Overflow(CircuitBreakers::Kind kind) const {
                       CircuitBreakers::Label(kind), " are under way from this worker");
 }
 
-std::string HttpPool::Where() const {
-  const config::Endpoint& endpoint = host_.endpoint;
-  const std::string at = endpoint.workload.empty()
-                             ? endpoint.address.ToString()
-                             : absl::StrCat(endpoint.workload_namespace, "/", endpoint.workload,
-                                            " at ", endpoint.address.ToString());
-  switch (endpoint.transport) {
-    case config::EndpointTransport::kPlaintext:
-      return at;
-    case config::EndpointTransport::kHbone:
-      if (!endpoint.mesh_http) {
-        return absl::StrCat(at, " through its sidecar at ", endpoint.tunnel.ToString(), " (",
-                            endpoint.identity.ToString(), ")");
-      }
-      [[fallthrough]];
-    case config::EndpointTransport::kTls:
-      return absl::StrCat(at, " by mesh TLS (", endpoint.identity.ToString(), ")");
-  }
-  return at;
-}
+std::string HttpPool::Where() const { return Whereabouts(host_.endpoint, /*http=*/true); }
 
 }  // namespace countersign::upstream
