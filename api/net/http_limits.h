@@ -1,5 +1,5 @@
-// How much of HTTP routing the proxy takes in one resource. The control plane holds people to the
-// same, so that what it has accepted is not refused later.
+// How much of HTTP routing and balancing the proxy takes in one resource. The control plane holds
+// people to the same, so that what it has accepted is not refused later.
 #ifndef COUNTERSIGN_API_NET_HTTP_LIMITS_H_
 #define COUNTERSIGN_API_NET_HTTP_LIMITS_H_
 
@@ -24,6 +24,19 @@ inline constexpr int kMaxRouteClusters = 128;
 inline constexpr int kMaxMirrors = 8;
 inline constexpr uint32_t kMaxRetries = 20;
 inline constexpr int kMaxStatusCodes = 64;
+
+// Of one cluster.
+inline constexpr int kMaxHealthChecks = 8;
+inline constexpr uint32_t kMaxRing = 8 * 1024 * 1024;
+// Of a Maglev table, which has a prime number of places (Envoy's bound).
+inline constexpr uint32_t kMaxMaglevTable = 5'000'011;
+constexpr bool IsPrime(uint64_t n) {
+  if (n < 2 || n % 2 == 0) return n == 2;
+  for (uint64_t i = 3; i * i <= n; i += 2) {
+    if (n % i == 0) return false;
+  }
+  return true;
+}
 
 }  // namespace countersign::net
 

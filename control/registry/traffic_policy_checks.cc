@@ -15,9 +15,6 @@ namespace {
 namespace api = mesh::v1alpha1;
 
 constexpr int kMaxLocalities = 64;
-constexpr int kMaxHealthChecks = 8;
-constexpr uint32_t kMaxRing = 8 * 1024 * 1024;
-constexpr uint32_t kMaxMaglevTable = 5'000'011;
 constexpr absl::Duration kDay = absl::Hours(24);
 
 constexpr absl::string_view kRetryOn[] = {
@@ -25,18 +22,6 @@ constexpr absl::string_view kRetryOn[] = {
     "reset",      "reset-before-request", "retriable-4xx",   "retriable-status-codes",
     "cancelled",  "deadline-exceeded",    "internal",        "resource-exhausted",
     "unavailable"};
-
-bool IsPrime(uint32_t n) {
-  if (n < 2 || n % 2 == 0) {
-    return n == 2;
-  }
-  for (uint64_t i = 3; i * i <= n; i += 2) {
-    if (n % i == 0) {
-      return false;
-    }
-  }
-  return true;
-}
 
 void CheckTarget(const api::PolicyTargetReference& target, FieldChecker* check) {
   if (!target.group().empty() && target.group() != "core") {
@@ -83,10 +68,10 @@ void CheckConsistentHash(const api::ConsistentHash& hash, FieldChecker* check) {
     check->Fail(absl::StrCat(field, ".maglev"), "cannot stand beside ringHash");
   }
   check->Range(hash.ring_hash().minimum_ring_size(),
-               absl::StrCat(field, ".ringHash.minimumRingSize"), 0, kMaxRing);
+               absl::StrCat(field, ".ringHash.minimumRingSize"), 0, net::kMaxRing);
   if (const uint32_t size = hash.maglev().table_size(); size != 0) {
-    check->Range(size, absl::StrCat(field, ".maglev.tableSize"), 2, kMaxMaglevTable);
-    if (!IsPrime(size)) {
+    check->Range(size, absl::StrCat(field, ".maglev.tableSize"), 2, net::kMaxMaglevTable);
+    if (!net::IsPrime(size)) {
       check->Fail(absl::StrCat(field, ".maglev.tableSize"), "must be a prime");
     }
   }
@@ -262,8 +247,9 @@ void CheckTrafficPolicy(const api::TrafficPolicySpec& spec, FieldChecker* check)
   CheckLoadBalancer(spec.load_balancer(), check);
   CheckPool(spec.connection_pool(), check);
   CheckOutliers(spec.outlier_detection(), check);
-  if (spec.health_checks_size() > kMaxHealthChecks) {
-    check->Fail("spec.healthChecks", absl::StrCat("has more than ", kMaxHealthChecks, " checks"));
+  if (spec.health_checks_size() > net::kMaxHealthChecks) {
+    check->Fail("spec.healthChecks",
+                absl::StrCat("has more than ", net::kMaxHealthChecks, " checks"));
     return;
   }
   for (int i = 0; i < spec.health_checks_size(); ++i) {

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "api/net/http_field.h"
+#include "api/net/http_limits.h"
 #include "api/xds/http_protocol_options.pb.h"
 #include "api/xds/least_request.pb.h"
 #include "api/xds/names.h"
@@ -18,22 +19,7 @@ namespace core = ::envoy::config::core::v3;
 using Options = ::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 using std::chrono::milliseconds;
 
-constexpr uint64_t kMaxRing = 8 * 1024 * 1024;
-constexpr uint64_t kMaxMaglevTable = 5'000'011;  // Envoy's
 constexpr milliseconds kMaxDuration{int64_t{366} * 24 * 3600 * 1000};
-constexpr int kMaxHealthChecks = 8;
-
-bool IsPrime(uint64_t n) {
-  if (n < 2 || n % 2 == 0) {
-    return n == 2;
-  }
-  for (uint64_t i = 3; i * i <= n; i += 2) {
-    if (n % i == 0) {
-      return false;
-    }
-  }
-  return true;
-}
 
 void TranslateSlowStart(const cluster::Cluster::SlowStartConfig& in, const std::string& path,
                         FieldCheck* check, Cluster* out) {
@@ -122,22 +108,23 @@ void TranslateBalancing(const cluster::Cluster& in, const std::string& path, Fie
     case cluster::Cluster::kRingHashLbConfig: {
       const std::string where = absl::StrCat(path, ".ring_hash_lb_config");
       if (in.ring_hash_lb_config().has_minimum_ring_size()) {
-        out->ring_minimum = check->Number(in.ring_hash_lb_config().minimum_ring_size().value(),
-                                          absl::StrCat(where, ".minimum_ring_size"), 1, kMaxRing);
+        out->ring_minimum =
+            check->Number(in.ring_hash_lb_config().minimum_ring_size().value(),
+                          absl::StrCat(where, ".minimum_ring_size"), 1, net::kMaxRing);
       }
       if (in.ring_hash_lb_config().has_maximum_ring_size()) {
-        out->ring_maximum =
-            check->Number(in.ring_hash_lb_config().maximum_ring_size().value(),
-                          absl::StrCat(where, ".maximum_ring_size"), out->ring_minimum, kMaxRing);
+        out->ring_maximum = check->Number(in.ring_hash_lb_config().maximum_ring_size().value(),
+                                          absl::StrCat(where, ".maximum_ring_size"),
+                                          out->ring_minimum, net::kMaxRing);
       }
       break;
     }
     case cluster::Cluster::kMaglevLbConfig:
       if (in.maglev_lb_config().has_table_size()) {
         const std::string where = absl::StrCat(path, ".maglev_lb_config.table_size");
-        out->maglev_table =
-            check->Number(in.maglev_lb_config().table_size().value(), where, 2, kMaxMaglevTable);
-        if (!IsPrime(out->maglev_table)) {
+        out->maglev_table = check->Number(in.maglev_lb_config().table_size().value(), where, 2,
+                                          net::kMaxMaglevTable);
+        if (!net::IsPrime(out->maglev_table)) {
           check->Refuse(where, "must be a prime");
         }
       }
@@ -181,9 +168,9 @@ void TranslateBalancing(const cluster::Cluster& in, const std::string& path, Fie
 
 void TranslateHealthChecks(const cluster::Cluster& in, const std::string& path, FieldCheck* check,
                            Cluster* out) {
-  if (in.health_checks_size() > kMaxHealthChecks) {
+  if (in.health_checks_size() > net::kMaxHealthChecks) {
     check->Refuse(absl::StrCat(path, ".health_checks"),
-                  absl::StrCat("must be at most ", kMaxHealthChecks));
+                  absl::StrCat("must be at most ", net::kMaxHealthChecks));
     return;
   }
   for (int i = 0; i < in.health_checks_size(); ++i) {
