@@ -7,6 +7,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proxy/trace/trace_context.h"
 
 namespace countersign::trace {
 namespace {
@@ -134,7 +135,7 @@ TEST(TracerTest, TwoTraceparentsAreAsNone) {
   headers.Add(HeaderId::kTraceparent, kSampled);
   headers.Add(HeaderId::kTraceparent, kSampled);
   const RequestTrace trace = tracer.Begin(headers, 1'000'000);
-  EXPECT_NE(trace.context.trace_id[0], 0x4b);
+  EXPECT_NE(trace.context.trace_id, ParseTraceparent(kSampled)->trace_id);
   EXPECT_EQ(headers.size(), 1u);
 }
 
