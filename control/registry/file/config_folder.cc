@@ -7,9 +7,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <set>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -18,6 +20,9 @@
 
 namespace countersign::control::registry {
 namespace {
+
+// Threads that parse at most, however many processors there are.
+constexpr size_t kMaxParsers = 8;
 
 class Fd {
  public:
@@ -67,10 +72,22 @@ bool ConfigFolder::Scan(absl::Time noticed_at) {
         changed_ = true;
       }
     }
+    std::vector<News> news;
     for (const std::string& name : names) {
       auto [it, first] = files_.try_emplace(name);
-      changed_ |= Refresh(name, first, &it->second);
+      News& one = news.emplace_back();
+      one.name = &it->first;
+      one.file = &it->second;
+      one.first = first;
+      if (!Read(&one)) {
+        news.pop_back();
+      }
     }
+    ParseAll(&news);
+    for (News& one : news) {
+      Take(&one);
+    }
+    changed_ |= !news.empty();
   }
   const bool folder_changed = folder_errors.size() != folder_errors_.size();
   folder_errors_ = std::move(folder_errors);
@@ -107,8 +124,12 @@ absl::Status ConfigFolder::List(std::vector<std::string>* names) const {
   return absl::OkStatus();
 }
 
-absl::Status ConfigFolder::Read(const std::string& path, const Stamp& known, Stamp* stamp,
-                                bool* unchanged, std::string* text) const {
+ConfigFolder::Stamp ConfigFolder::StampOf(const struct stat& st) {
+  return {st.st_dev, st.st_ino, st.st_size, Nanoseconds(st.st_mtim), Nanoseconds(st.st_ctim)};
+}
+
+absl::Status ConfigFolder::ReadText(const std::string& path, Stamp* stamp,
+                                    std::string* text) const {
   // O_NONBLOCK: a FIFO under this name must not hold us up.
   Fd fd(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   struct stat st;
@@ -118,16 +139,12 @@ absl::Status ConfigFolder::Read(const std::string& path, const Stamp& known, Sta
   if (!S_ISREG(st.st_mode)) {
     return absl::FailedPreconditionError("is no regular file");
   }
-  *stamp = {st.st_dev, st.st_ino, st.st_size, Nanoseconds(st.st_mtim), Nanoseconds(st.st_ctim)};
-  *unchanged = *stamp == known;
-  if (*unchanged) {
-    return absl::OkStatus();
-  }
+  *stamp = StampOf(st);
   if (st.st_size > static_cast<off_t>(limits_.yaml.max_bytes)) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "has ", st.st_size, " bytes; at most ", limits_.yaml.max_bytes, " are read: split it"));
   }
-  text->clear();
+  text->reserve(st.st_size);
   char buffer[16384];
   while (text->size() <= limits_.yaml.max_bytes) {
     const ssize_t n = read(fd.get(), buffer, sizeof(buffer));
@@ -145,48 +162,77 @@ absl::Status ConfigFolder::Read(const std::string& path, const Stamp& known, Sta
   return absl::OkStatus();
 }
 
-bool ConfigFolder::Refresh(const std::string& name, bool first, File* file) {
-  const std::string path = absl::StrCat(directory_, "/", name);
-  Stamp stamp;
-  bool unchanged = false;
-  std::string text;
-  const absl::Status status = Read(path, file->stamp, &stamp, &unchanged, &text);
-  if (status.ok() && unchanged) {
+bool ConfigFolder::Read(News* news) const {
+  const std::string path = PathOf(*news->name);
+  // Most files are as they were: one system call says so.
+  if (struct stat st; stat(path.c_str(), &st) == 0 && StampOf(st) == news->file->stamp) {
     return false;
   }
-  std::vector<ConfigError> errors;
-  Resources parsed;
-  if (status.ok()) {
-    auto resources = LoadResources(path, text, limits_.yaml, &errors);
-    if (errors.empty()) {
-      parsed = std::make_shared<const std::vector<Resource>>(std::move(resources));
+  const absl::Status status = ReadText(path, &news->stamp, &news->text);
+  if (!status.ok()) {
+    const std::vector<ConfigError>& before = news->file->parse_errors;
+    if (!news->first && before.size() == 1 && before[0].reason == status.message()) {
+      return false;
     }
-  } else {
-    errors.push_back({{path, 0, 0}, "", "", std::string(status.message())});
-    if (!first && file->parse_errors.size() == 1 &&
-        file->parse_errors[0].reason == errors[0].reason) {
-      return false;  // no news
-    }
-  }
-  file->stamp = stamp;
-  file->parsed = std::move(parsed);
-  file->text = std::move(text);
-  file->parse_errors = std::move(errors);
-  if (first) {
-    if (const absl::optional<std::string> before = last_good_.Load(name, limits_.yaml.max_bytes);
-        before.has_value()) {
-      restored_ = true;
-      if (file->parsed != nullptr && *before == file->text) {
-        file->good = file->parsed;
-        return true;
-      }
-      auto resources = LoadResources(path, *before, limits_.yaml, &errors);
-      if (errors.empty()) {
-        file->good = std::make_shared<const std::vector<Resource>>(std::move(resources));
-      }
-    }
+    news->errors.push_back({{path, 0, 0}, "", "", std::string(status.message())});
   }
   return true;
+}
+
+void ConfigFolder::Parse(News* news) const {
+  const std::string path = PathOf(*news->name);
+  const auto parse = [&](const std::string& text, std::vector<ConfigError>* errors) -> Resources {
+    auto resources = LoadResources(path, text, limits_.yaml, errors);
+    return errors->empty() ? std::make_shared<const std::vector<Resource>>(std::move(resources))
+                           : nullptr;
+  };
+  if (news->errors.empty()) {
+    news->parsed = parse(news->text, &news->errors);
+  }
+  if (!news->first) {
+    return;
+  }
+  const absl::optional<std::string> before = last_good_.Load(*news->name, limits_.yaml.max_bytes);
+  news->restored = before.has_value();
+  if (before.has_value()) {
+    std::vector<ConfigError> ignored;
+    news->good =
+        news->parsed != nullptr && *before == news->text ? news->parsed : parse(*before, &ignored);
+  }
+}
+
+void ConfigFolder::ParseAll(std::vector<News>* news) const {
+  std::atomic<size_t> next{0};
+  const auto work = [&] {
+    for (size_t i = next++; i < news->size(); i = next++) {
+      Parse(&(*news)[i]);
+    }
+  };
+  // One file is the usual news, all of them a start's.
+  std::vector<std::thread> others(
+      std::min<size_t>({news->size(), std::thread::hardware_concurrency(), kMaxParsers}));
+  if (others.size() > 1) {
+    others.pop_back();  // this thread is one
+    std::generate(others.begin(), others.end(), [&] { return std::thread(work); });
+  } else {
+    others.clear();
+  }
+  work();
+  for (std::thread& other : others) {
+    other.join();
+  }
+}
+
+void ConfigFolder::Take(News* news) {
+  File& file = *news->file;
+  file.stamp = news->stamp;
+  file.parsed = std::move(news->parsed);
+  file.text = std::move(news->text);
+  file.parse_errors = std::move(news->errors);
+  restored_ |= news->restored;
+  if (news->first) {
+    file.good = std::move(news->good);
+  }
 }
 
 void ConfigFolder::Adopt(const std::string& name, File* file) {
@@ -204,7 +250,7 @@ bool ConfigFolder::Judge(absl::Time noticed_at) {
   for (auto& [name, file] : files_) {
     file.verdict.clear();
     if (file.is_new()) {
-      newcomers[absl::StrCat(directory_, "/", name)] = name;
+      newcomers[PathOf(name)] = name;
     }
   }
   // Each round refuses at least one newcomer, so this ends.
@@ -213,7 +259,7 @@ bool ConfigFolder::Judge(absl::Time noticed_at) {
     // What is in force first, so that the newcomer is blamed for a contradiction.
     std::vector<const Resource*> resources, news;
     for (const auto& [name, file] : files_) {
-      const bool is_new = newcomers.contains(absl::StrCat(directory_, "/", name));
+      const bool is_new = newcomers.contains(PathOf(name));
       const Resources& chosen = is_new ? file.parsed : file.good;
       complete &= chosen != nullptr;
       if (chosen != nullptr) {

@@ -1,6 +1,7 @@
 #ifndef COUNTERSIGN_CONTROL_REGISTRY_FILE_CONFIG_FOLDER_H_
 #define COUNTERSIGN_CONTROL_REGISTRY_FILE_CONFIG_FOLDER_H_
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -42,7 +43,7 @@ class ConfigFolder {
 
   // Null until there has been a valid one.
   const std::shared_ptr<const Model>& model() const { return model_; }
-  // What is wrong now, by file and line.
+  // What is wrong now.
   const std::vector<ConfigError>& errors() const { return errors_; }
   // Whether the last Scan found anything different, be it good or bad.
   bool changed() const { return changed_; }
@@ -72,11 +73,30 @@ class ConfigFolder {
     bool is_new() const { return parsed != nullptr && parsed != good; }
   };
 
+  // A file that is not what it was, on its way into `files_`.
+  struct News {
+    const std::string* name = nullptr;
+    File* file = nullptr;
+    bool first = false;  // the file was not known
+    Stamp stamp;
+    std::string text;
+    Resources parsed;
+    std::vector<ConfigError> errors;
+    Resources good;         // of `first`: what was in force before this process
+    bool restored = false;  // there was something
+  };
+
+  std::string PathOf(const std::string& name) const { return directory_ + "/" + name; }
+  static Stamp StampOf(const struct stat& st);
   absl::Status List(std::vector<std::string>* names) const;
-  // Fills `text` and `stamp`, or says why not.
-  absl::Status Read(const std::string& path, const Stamp& known, Stamp* stamp, bool* unchanged,
-                    std::string* text) const;
-  bool Refresh(const std::string& name, bool first, File* file);
+  absl::Status ReadText(const std::string& path, Stamp* stamp, std::string* text) const;
+  // False if there is nothing new in the file.
+  bool Read(News* news) const;
+  // Reads nothing but `news`, writes nothing else: many may be parsed at once.
+  void Parse(News* news) const;
+  // By as many threads as are worth it.
+  void ParseAll(std::vector<News>* news) const;
+  void Take(News* news);
   void Adopt(const std::string& name, File* file);
   // Judges all files together and puts what passes in force.
   bool Judge(absl::Time noticed_at);

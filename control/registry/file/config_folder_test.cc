@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
@@ -161,6 +162,22 @@ TEST_F(ConfigFolderTest, ARestartWhileAFileIsBadGoesOnWithWhatWasInForce) {
   EXPECT_TRUE(Scan());
   EXPECT_TRUE(Has("default/db"));
   EXPECT_FALSE(Has("default/thief"));
+}
+
+TEST_F(ConfigFolderTest, ManyFilesAreReadAtOnceAndErrorsStayWithTheirs) {
+  for (int i = 0; i < 40; ++i) {
+    const std::string name = absl::StrCat("w", i);
+    Write(name + ".yaml", i % 10 == 3 ? "kind: [" : Workload(name, absl::StrCat("10.0.0.", i + 1)));
+  }
+  EXPECT_FALSE(Scan());
+  ASSERT_EQ(folder_->errors().size(), 4);
+  for (int i = 0; i < 4; ++i) {
+    const std::string name = absl::StrCat("w", std::vector<int>{13, 23, 3, 33}[i]);
+    EXPECT_THAT(folder_->errors()[i].ToString(), HasSubstr("/" + name + ".yaml:"));
+    Write(name + ".yaml", Workload(name, absl::StrCat("10.0.1.", i)));
+  }
+  EXPECT_TRUE(Scan());
+  EXPECT_EQ(folder_->model()->workloads().size(), 40);
 }
 
 TEST_F(ConfigFolderTest, AddressesMayMoveBetweenFilesInOneStep) {

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "api/mesh/v1alpha1/core.pb.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/descriptor.pb.h"
@@ -52,6 +53,9 @@ const char* TypeName(const YamlNode& node) {
 
 // YAML 1.1's booleans, which is what Kubernetes' tools take.
 bool ParseBool(absl::string_view text, bool* value) {
+  if (text.size() > 5) {
+    return false;
+  }
   const std::string lower = absl::AsciiStrToLower(text);
   for (absl::string_view yes : {"true", "yes", "on", "y"}) {
     if (lower == yes) {
@@ -77,8 +81,11 @@ bool LooksLikeText(absl::string_view text) {
   if (text.size() > 2 && text[0] == '0' && (text[1] == 'x' || text[1] == 'o')) {
     return false;
   }
-  // SimpleAtod also takes `nan` and `inf`, which YAML writes with a dot.
-  return !(std::any_of(text.begin(), text.end(), absl::ascii_isdigit) &&
+  // SimpleAtod also takes `nan` and `inf`, which YAML writes with a dot. Most texts begin with a
+  // letter, as no number does.
+  const char first = text.empty() ? 'a' : text.front();
+  return !((absl::ascii_isdigit(first) || first == '.' || first == '-' || first == '+') &&
+           std::any_of(text.begin(), text.end(), absl::ascii_isdigit) &&
            absl::SimpleAtod(text, &number));
 }
 
@@ -110,11 +117,40 @@ size_t EditDistance(absl::string_view a, absl::string_view b) {
   return row[b.size()];
 }
 
+// The name as it goes into messages.
+std::string Shorten(absl::string_view name) {
+  std::string quoted = Quote(name);
+  return quoted.substr(1, quoted.size() - 2);
+}
+
+// Where a value stands: put into words only where something is wrong with it. On the stack, as deep
+// as the value.
+class Path {
+ public:
+  explicit Path(absl::string_view root) : name_(root) {}
+  Path(const Path& parent, absl::string_view name) : parent_(&parent), name_(name) {}
+  Path(const Path& list, size_t index) : parent_(&list), index_(index) {}
+
+  // `spec.ports[0].port`
+  std::string ToString() const {
+    if (index_.has_value()) {
+      return absl::StrCat(parent_->ToString(), "[", *index_, "]");
+    }
+    const std::string before = parent_ == nullptr ? "" : parent_->ToString();
+    return absl::StrCat(before, before.empty() ? "" : ".", Shorten(name_));
+  }
+
+ private:
+  const Path* parent_ = nullptr;
+  absl::string_view name_;
+  absl::optional<size_t> index_;
+};
+
 class Merger {
  public:
   explicit Merger(std::vector<YamlFieldError>* errors) : errors_(*errors) {}
 
-  void Merge(const YamlNode& node, const std::string& path, Message* message) {
+  void Merge(const YamlNode& node, const Path& path, Message* message) {
     const Descriptor* type = message->GetDescriptor();
     if (type == google::protobuf::Duration::descriptor()) {
       MergeDuration(node, path, static_cast<google::protobuf::Duration*>(message));
@@ -132,27 +168,19 @@ class Merger {
       const YamlNode::Key& key = node.keys[i];
       const FieldDescriptor* field = FindField(type, key.text);
       if (field == nullptr) {
-        errors_.push_back({key.line, key.column, Join(path, Shorten(key.text)),
+        errors_.push_back({key.line, key.column, Path(path, key.text).ToString(),
                            absl::StrCat("unknown field", Suggest(type, key.text))});
         continue;
       }
       if (node.children[i].type != YamlNode::Type::kNull) {
-        MergeField(node.children[i], Join(path, key.text), *field, message);
+        MergeField(node.children[i], Path(path, key.text), *field, message);
       }
     }
   }
 
  private:
-  static std::string Join(const std::string& path, absl::string_view name) {
-    return path.empty() ? std::string(name) : absl::StrCat(path, ".", name);
-  }
-  static std::string Shorten(absl::string_view name) {
-    std::string quoted = Quote(name);
-    return quoted.substr(1, quoted.size() - 2);
-  }
-
-  void Fail(const YamlNode& node, std::string path, std::string reason) {
-    errors_.push_back({node.line, node.column, std::move(path), std::move(reason)});
+  void Fail(const YamlNode& node, const Path& path, std::string reason) {
+    errors_.push_back({node.line, node.column, path.ToString(), std::move(reason)});
   }
 
   static const FieldDescriptor* FindField(const Descriptor* type, absl::string_view name) {
@@ -188,7 +216,7 @@ class Merger {
     return absl::StrCat("; there are: ", all);
   }
 
-  void MergeField(const YamlNode& node, const std::string& path, const FieldDescriptor& field,
+  void MergeField(const YamlNode& node, const Path& path, const FieldDescriptor& field,
                   Message* message) {
     if (field.is_map()) {
       MergeMap(node, path, field, message);
@@ -203,7 +231,7 @@ class Merger {
       return;
     }
     for (size_t i = 0; i < node.children.size(); ++i) {
-      const std::string element = absl::StrCat(path, "[", i, "]");
+      const Path element(path, i);
       if (node.children[i].type == YamlNode::Type::kNull) {
         Fail(node.children[i], element, "is empty");
       } else {
@@ -212,7 +240,7 @@ class Merger {
     }
   }
 
-  void MergeMap(const YamlNode& node, const std::string& path, const FieldDescriptor& field,
+  void MergeMap(const YamlNode& node, const Path& path, const FieldDescriptor& field,
                 Message* message) {
     if (node.type != YamlNode::Type::kMap) {
       Fail(node, path, absl::StrCat("must be a map, not ", TypeName(node)));
@@ -221,7 +249,7 @@ class Merger {
     const FieldDescriptor& key_field = *field.message_type()->map_key();
     const FieldDescriptor& value_field = *field.message_type()->map_value();
     for (size_t i = 0; i < node.keys.size(); ++i) {
-      const std::string entry_path = Join(path, Shorten(node.keys[i].text));
+      const Path entry_path(path, node.keys[i].text);
       YamlNode key;
       key.type = YamlNode::Type::kScalar;
       key.line = node.keys[i].line;
@@ -239,7 +267,7 @@ class Merger {
   }
 
   // One value of a singular, repeated or map-entry field.
-  void MergeValue(const YamlNode& node, const std::string& path, const FieldDescriptor& field,
+  void MergeValue(const YamlNode& node, const Path& path, const FieldDescriptor& field,
                   Message* message) {
     const Reflection* reflection = message->GetReflection();
     const bool repeated = field.is_repeated();
@@ -323,7 +351,7 @@ class Merger {
     }
   }
 
-  void FailValue(const YamlNode& node, const std::string& path, const FieldDescriptor& field) {
+  void FailValue(const YamlNode& node, const Path& path, const FieldDescriptor& field) {
     Fail(node, path, absl::StrCat("must be ", Wanted(field), ", not ", Quote(node.scalar)));
   }
 
@@ -348,8 +376,7 @@ class Merger {
     }
   }
 
-  void MergeDuration(const YamlNode& node, const std::string& path,
-                     google::protobuf::Duration* out) {
+  void MergeDuration(const YamlNode& node, const Path& path, google::protobuf::Duration* out) {
     absl::Duration duration;
     if (node.type != YamlNode::Type::kScalar || node.scalar.size() > kMaxQuoted ||
         !absl::ParseDuration(node.scalar, &duration) || duration < absl::ZeroDuration() ||
@@ -362,8 +389,7 @@ class Merger {
         static_cast<int32_t>(absl::ToInt64Nanoseconds(duration - absl::Seconds(out->seconds()))));
   }
 
-  void MergeIntOrString(const YamlNode& node, const std::string& path,
-                        mesh::v1alpha1::IntOrString* out) {
+  void MergeIntOrString(const YamlNode& node, const Path& path, mesh::v1alpha1::IntOrString* out) {
     int64_t number = 0;
     if (node.type != YamlNode::Type::kScalar) {
       Fail(node, path, "must be a whole number or a name");
@@ -384,7 +410,7 @@ class Merger {
 
 void YamlToMessage(const YamlNode& node, const std::string& path, Message* message,
                    std::vector<YamlFieldError>* errors) {
-  Merger(errors).Merge(node, path, message);
+  Merger(errors).Merge(node, Path(path), message);
 }
 
 const YamlNode& FindPath(const YamlNode& root, const std::string& path) {

@@ -1,12 +1,7 @@
 #include "control/registry/file/yaml_tree.h"
 
-#include <yaml-cpp/eventhandler.h>
-#include <yaml-cpp/exceptions.h>
-#include <yaml-cpp/mark.h>
-#include <yaml-cpp/parser.h>
+#include <yaml.h>
 
-#include <istream>
-#include <streambuf>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
@@ -15,10 +10,8 @@
 namespace countersign::control::registry {
 namespace {
 
-// yaml-cpp reports errors by exceptions of its own; they end in ParseYaml below.
-[[noreturn]] void Refuse(const YAML::Mark& mark, const std::string& reason) {
-  throw YAML::ParserException(mark, reason);
-}
+// Below this, comparing every two keys of a map is cheaper than a table of them.
+constexpr size_t kFewKeys = 16;
 
 // A length-checked UTF-8 decoder (RFC 3629, section 4) that also refuses NUL.
 bool FindBadByte(absl::string_view text, size_t* at) {
@@ -60,97 +53,189 @@ bool FindBadByte(absl::string_view text, size_t* at) {
   return false;
 }
 
-class TreeBuilder final : public YAML::EventHandler {
+YamlError ErrorAtByte(absl::string_view text, size_t at, std::string reason) {
+  YamlError error = {1, 1, std::move(reason)};
+  for (char c : text.substr(0, at)) {
+    error.column = c == '\n' ? 1 : error.column + 1;
+    error.line += c == '\n';
+  }
+  return error;
+}
+
+YamlError Invalid(const yaml_mark_t& mark, absl::string_view why) {
+  return {static_cast<int>(mark.line) + 1, static_cast<int>(mark.column) + 1,
+          absl::StrCat("is no valid YAML: ", why)};
+}
+
+struct Event {
+  Event() = default;
+  ~Event() { yaml_event_delete(&raw); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+
+  yaml_event_t raw{};
+};
+
+// libyaml over `text`, which outlives it: one event at a time, nothing expanded.
+class Parser {
  public:
-  TreeBuilder(const YamlLimits& limits, std::vector<YamlNode>* documents)
-      : limits_(limits), documents_(*documents) {}
+  explicit Parser(absl::string_view text) : text_(text), ready_(yaml_parser_initialize(&parser_)) {
+    if (ready_) {
+      yaml_parser_set_encoding(&parser_, YAML_UTF8_ENCODING);
+      yaml_parser_set_input_string(&parser_, reinterpret_cast<const unsigned char*>(text.data()),
+                                   text.size());
+    }
+  }
+  ~Parser() { yaml_parser_delete(&parser_); }
+  Parser(const Parser&) = delete;
+  Parser& operator=(const Parser&) = delete;
 
-  void OnDocumentStart(const YAML::Mark& mark) override {
-    if (++document_count_ > limits_.max_documents) {
-      Refuse(mark, absl::StrCat("more than ", limits_.max_documents, " documents in one file"));
+  bool Next(Event* event, YamlError* error) {
+    if (ready_ && yaml_parser_parse(&parser_, &event->raw) == 1) {
+      return true;
     }
-    stack_.clear();
+    if (parser_.problem == nullptr) {
+      *error = {0, 0, "cannot be read: memory is short"};
+    } else if (parser_.error == YAML_READER_ERROR) {
+      *error = ErrorAtByte(text_, parser_.problem_offset,
+                           absl::StrCat("is no valid YAML: ", parser_.problem));
+    } else if (parser_.context == nullptr) {
+      *error = Invalid(parser_.problem_mark, parser_.problem);
+    } else {
+      *error = Invalid(parser_.problem_mark,
+                       absl::StrCat(parser_.context, " in line ", parser_.context_mark.line + 1,
+                                    ", ", parser_.problem));
+    }
+    return false;
   }
-  void OnDocumentEnd() override {}
 
-  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
-    Add(Begin(mark, anchor, YamlNode::Type::kNull));
-  }
-  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
-    Refuse(mark, "aliases (`*name`) are not taken: write the value out");
-  }
-  void OnAnchor(const YAML::Mark& mark, const std::string&) override {
-    Refuse(mark, "anchors (`&name`) are not taken: write the value out where it is needed");
-  }
-  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-                const std::string& value) override {
-    YamlNode node = Begin(mark, anchor, YamlNode::Type::kScalar);
-    // yaml-cpp's tags of untagged scalars: `?` plain, `!` quoted.
-    if (!tag.empty() && tag != "?" && tag != "!") {
-      Refuse(mark, "tags (`!name`) are not taken");
+ private:
+  const absl::string_view text_;
+  yaml_parser_t parser_{};
+  const bool ready_;
+};
+
+// Makes trees of events, or says which is refused.
+class TreeBuilder {
+ public:
+  TreeBuilder(const YamlLimits& limits, std::vector<YamlNode>* documents, YamlError* error)
+      : limits_(limits), documents_(*documents), error_(*error) {}
+
+  // False where `event` is refused: `error` says why.
+  bool Take(const yaml_event_t& event) {
+    switch (event.type) {
+      case YAML_DOCUMENT_START_EVENT:
+        return ++document_count_ <= limits_.max_documents ||
+               Refuse(event,
+                      absl::StrCat("more than ", limits_.max_documents, " documents in one file"));
+      case YAML_ALIAS_EVENT:
+        return Refuse(event, "aliases (`*name`) are not taken: write the value out");
+      case YAML_SCALAR_EVENT:
+        return TakeScalar(event);
+      case YAML_SEQUENCE_START_EVENT:
+        return Push(event, event.data.sequence_start.anchor, event.data.sequence_start.tag,
+                    YamlNode::Type::kSequence);
+      case YAML_MAPPING_START_EVENT:
+        return Push(event, event.data.mapping_start.anchor, event.data.mapping_start.tag,
+                    YamlNode::Type::kMap);
+      case YAML_SEQUENCE_END_EVENT:
+      case YAML_MAPPING_END_EVENT:
+        return Pop();
+      default:
+        return true;  // the stream's begin, a document's end
     }
-    node.quoted = tag == "!";
-    node.scalar = value;
-    if (!node.quoted &&
-        (value.empty() || value == "~" || value == "null" || value == "Null" || value == "NULL")) {
-      node.type = YamlNode::Type::kNull;
-    }
-    Add(std::move(node));
   }
-  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-                       YAML::EmitterStyle::value) override {
-    Push(mark, tag, anchor, YamlNode::Type::kSequence);
-  }
-  void OnSequenceEnd() override { Pop(); }
-  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-                  YAML::EmitterStyle::value) override {
-    Push(mark, tag, anchor, YamlNode::Type::kMap);
-  }
-  void OnMapEnd() override { Pop(); }
 
  private:
   struct Frame {
     YamlNode node;
-    YAML::Mark mark;
-    absl::flat_hash_set<std::string> seen;
     bool expects_value = false;
   };
 
-  YamlNode Begin(const YAML::Mark& mark, YAML::anchor_t anchor, YamlNode::Type type) {
-    if (anchor != 0) {
-      OnAnchor(mark, "");
-    }
-    if (++node_count_ > limits_.max_nodes) {
-      Refuse(mark, absl::StrCat("more than ", limits_.max_nodes, " values in one file"));
-    }
-    YamlNode node;
-    node.type = type;
-    node.line = mark.line + 1;
-    node.column = mark.column + 1;
-    return node;
+  bool Refuse(const yaml_event_t& event, absl::string_view reason) {
+    error_ = Invalid(event.start_mark, reason);
+    return false;
   }
 
-  void Push(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-            YamlNode::Type type) {
-    if (!tag.empty() && tag != "?" && tag != "!") {
-      Refuse(mark, "tags (`!name`) are not taken");
+  // Fills in what all nodes have.
+  bool Begin(const yaml_event_t& event, const yaml_char_t* anchor, const yaml_char_t* tag,
+             YamlNode::Type type, YamlNode* node) {
+    if (anchor != nullptr) {
+      return Refuse(event,
+                    "anchors (`&name`) are not taken: write the value out where it is needed");
     }
+    if (tag != nullptr) {
+      return Refuse(event, "tags (`!name`) are not taken");
+    }
+    if (++node_count_ > limits_.max_nodes) {
+      return Refuse(event, absl::StrCat("more than ", limits_.max_nodes, " values in one file"));
+    }
+    node->type = type;
+    node->line = static_cast<int>(event.start_mark.line) + 1;
+    node->column = static_cast<int>(event.start_mark.column) + 1;
+    return true;
+  }
+
+  bool TakeScalar(const yaml_event_t& event) {
+    const auto& scalar = event.data.scalar;
+    YamlNode node;
+    if (!Begin(event, scalar.anchor, scalar.tag, YamlNode::Type::kScalar, &node)) {
+      return false;
+    }
+    node.quoted = scalar.style != YAML_PLAIN_SCALAR_STYLE;
+    node.scalar.assign(reinterpret_cast<const char*>(scalar.value), scalar.length);
+    if (!node.quoted && (node.scalar.empty() || node.scalar == "~" || node.scalar == "null" ||
+                         node.scalar == "Null" || node.scalar == "NULL")) {
+      node.type = YamlNode::Type::kNull;
+    }
+    Add(std::move(node));
+    return true;
+  }
+
+  bool Push(const yaml_event_t& event, const yaml_char_t* anchor, const yaml_char_t* tag,
+            YamlNode::Type type) {
     if (stack_.size() >= limits_.max_depth) {
-      Refuse(mark, absl::StrCat("nested deeper than ", limits_.max_depth, " levels"));
+      return Refuse(event, absl::StrCat("nested deeper than ", limits_.max_depth, " levels"));
     }
     if (!stack_.empty() && stack_.back().node.type == YamlNode::Type::kMap &&
         !stack_.back().expects_value) {
-      Refuse(mark, "a key must be a plain word, not a list or a map");
+      return Refuse(event, "a key must be a plain word, not a list or a map");
     }
-    Frame& frame = stack_.emplace_back();
-    frame.node = Begin(mark, anchor, type);
-    frame.mark = mark;
+    return Begin(event, anchor, tag, type, &stack_.emplace_back().node);
   }
 
-  void Pop() {
+  bool Pop() {
     YamlNode node = std::move(stack_.back().node);
     stack_.pop_back();
+    if (const YamlNode::Key* key = FindRepeatedKey(node.keys); key != nullptr) {
+      error_ = {
+          key->line, key->column,
+          absl::StrCat("is no valid YAML: the key `", key->text, "` stands twice in the same map")};
+      return false;
+    }
     Add(std::move(node));
+    return true;
+  }
+
+  // The first that stands there a second time, or null.
+  static const YamlNode::Key* FindRepeatedKey(const std::vector<YamlNode::Key>& keys) {
+    if (keys.size() <= kFewKeys) {
+      for (size_t i = 1; i < keys.size(); ++i) {
+        for (size_t j = 0; j < i; ++j) {
+          if (keys[i].text == keys[j].text) {
+            return &keys[i];
+          }
+        }
+      }
+      return nullptr;
+    }
+    absl::flat_hash_set<absl::string_view> seen;
+    for (const YamlNode::Key& key : keys) {
+      if (!seen.insert(key.text).second) {
+        return &key;
+      }
+    }
+    return nullptr;
   }
 
   void Add(YamlNode node) {
@@ -161,39 +246,21 @@ class TreeBuilder final : public YAML::EventHandler {
       return;
     }
     Frame& frame = stack_.back();
-    if (frame.node.type == YamlNode::Type::kSequence) {
-      frame.node.children.push_back(std::move(node));
+    if (frame.node.type == YamlNode::Type::kMap && !frame.expects_value) {
+      frame.node.keys.push_back({std::move(node.scalar), node.line, node.column});
+      frame.expects_value = true;
       return;
     }
-    if (frame.expects_value) {
-      frame.node.children.push_back(std::move(node));
-      frame.expects_value = false;
-      return;
-    }
-    if (!frame.seen.insert(node.scalar).second) {
-      YAML::Mark mark;
-      mark.line = node.line - 1;
-      mark.column = node.column - 1;
-      Refuse(mark, absl::StrCat("the key `", node.scalar, "` stands twice in the same map"));
-    }
-    frame.node.keys.push_back({std::move(node.scalar), node.line, node.column});
-    frame.expects_value = true;
+    frame.node.children.push_back(std::move(node));
+    frame.expects_value = false;
   }
 
   const YamlLimits& limits_;
   std::vector<YamlNode>& documents_;
+  YamlError& error_;
   std::vector<Frame> stack_;
   size_t document_count_ = 0;
   size_t node_count_ = 0;
-};
-
-// Reads `text` where it lies.
-class ViewBuffer final : public std::streambuf {
- public:
-  explicit ViewBuffer(absl::string_view text) {
-    char* begin = const_cast<char*>(text.data());
-    setg(begin, begin, begin + text.size());
-  }
 };
 
 }  // namespace
@@ -210,37 +277,30 @@ const YamlNode* YamlNode::Find(absl::string_view key) const {
 bool ParseYaml(absl::string_view text, const YamlLimits& limits, std::vector<YamlNode>* documents,
                YamlError* error) {
   documents->clear();
+  if (text.empty()) {
+    return true;
+  }
   if (text.size() > limits.max_bytes) {
     *error = {0, 0,
               absl::StrCat("has ", text.size(), " bytes; at most ", limits.max_bytes,
                            " are read: split it")};
     return false;
   }
-  size_t bad = 0;
-  if (FindBadByte(text, &bad)) {
-    int line = 1, column = 1;
-    for (char c : text.substr(0, bad)) {
-      column = c == '\n' ? 1 : column + 1;
-      line += c == '\n';
-    }
-    *error = {line, column, "is not UTF-8 text"};
+  if (size_t bad = 0; FindBadByte(text, &bad)) {
+    *error = ErrorAtByte(text, bad, "is not UTF-8 text");
     return false;
   }
-  try {
-    ViewBuffer buffer(text);
-    std::istream stream(&buffer);
-    YAML::Parser parser(stream);
-    TreeBuilder builder(limits, documents);
-    while (parser.HandleNextDocument(builder)) {
+  Parser parser(text);
+  TreeBuilder builder(limits, documents, error);
+  while (true) {
+    Event event;
+    if (!parser.Next(&event, error) || !builder.Take(event.raw)) {
+      documents->clear();
+      return false;
     }
-    return true;
-  } catch (const YAML::Exception& e) {
-    documents->clear();
-    *error = {e.mark.line + 1, e.mark.column + 1, absl::StrCat("is no valid YAML: ", e.msg)};
-    if (e.mark.is_null()) {
-      error->line = error->column = 0;
+    if (event.raw.type == YAML_STREAM_END_EVENT) {
+      return true;
     }
-    return false;
   }
 }
 

@@ -66,11 +66,25 @@ TEST(YamlTreeTest, DepthSizeNodesAndDocumentsAreBounded) {
 
 TEST(YamlTreeTest, WhatMeansTwoThingsIsRefused) {
   EXPECT_THAT(WhyRefused("a: 1\na: 2\n"), HasSubstr("2:1: is no valid YAML: the key `a` stands"));
+  std::string many;
+  for (int i = 0; i < 100; ++i) {
+    absl::StrAppend(&many, "k", i, ": 1\n");
+  }
+  EXPECT_EQ(WhyRefused(many), "");
+  EXPECT_THAT(WhyRefused(many + "k7: 2\n"), HasSubstr("101:1: is no valid YAML: the key `k7`"));
   EXPECT_THAT(WhyRefused("a: !!binary aGk=\n"), HasSubstr("tags"));
   EXPECT_THAT(WhyRefused("a: !secret x\n"), HasSubstr("tags"));
   EXPECT_THAT(WhyRefused("? [a, b]\n: 1\n"), HasSubstr("a key must be a plain word"));
   EXPECT_THAT(WhyRefused("a: [1\n"), HasSubstr("is no valid YAML"));
   EXPECT_THAT(WhyRefused("a: b: c\n"), HasSubstr("is no valid YAML"));
+}
+
+TEST(YamlTreeTest, WhatIsNoYamlIsRefusedWhereItIs) {
+  EXPECT_THAT(WhyRefused("a: 1\nb: [1, 2\nc: 3\n"),
+              HasSubstr("3:2: is no valid YAML: while parsing a flow sequence in line 2, "));
+  EXPECT_THAT(WhyRefused("a:\n\t- b\n"), HasSubstr("2:1: is no valid YAML: "));
+  EXPECT_THAT(WhyRefused("a: b\nc: d\x01\n"),
+              HasSubstr("2:5: is no valid YAML: control characters are not allowed"));
 }
 
 TEST(YamlTreeTest, TextMustBeUtf8WithoutNul) {
