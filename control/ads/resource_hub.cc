@@ -11,6 +11,7 @@ void ResourceHub::SetModel(std::shared_ptr<const registry::Model> model) {
   const absl::Time event = model->changed_at();
   compiler_ = std::make_unique<const compile::Compiler>(std::move(model));
   std::fill(std::begin(names_known_), std::end(names_known_), false);
+  common_.clear();
   // Collected first: subscribers change our entries while they are told.
   std::vector<std::pair<Subscriber*, const Key*>> news;
   for (auto& [key, entry] : entries_) {
@@ -32,17 +33,35 @@ void ResourceHub::SetModel(std::shared_ptr<const registry::Model> model) {
 }
 
 ResourceHub::Key ResourceHub::KeyFor(Type type, std::string name, const std::string& proxy) {
-  const bool own = compile::Compiler::IsPerProxy(type, name);
-  return {type, std::move(name), own ? proxy : std::string()};
+  std::string viewer;
+  if (compile::Compiler::IsPerProxy(type, name)) {
+    viewer = proxy;
+  } else if (compile::Compiler::IsPerNamespace(type, name)) {
+    viewer = proxy.substr(0, proxy.find('/'));
+  }
+  return {type, std::move(name), std::move(viewer)};
 }
 
-std::shared_ptr<const Compiled> ResourceHub::Compile(const Key& key) const {
+std::shared_ptr<const Compiled> ResourceHub::Compile(const Key& key) {
   if (compiler_ == nullptr) {
     return nullptr;
   }
-  const registry::Workload* self =
-      key.proxy.empty() ? nullptr : compiler_->model().FindWorkload(key.proxy);
-  return compiler_->Compile(key.type, key.name, self);
+  if (!compile::Compiler::IsPerNamespace(key.type, key.name)) {
+    const registry::Workload* self =
+        key.viewer.empty() ? nullptr : compiler_->model().FindWorkload(key.viewer);
+    return compiler_->Compile(key.type, key.name, self);
+  }
+  if (compiler_->DiffersFor(key.viewer, key.name)) {
+    return compiler_->Compile(key.type, key.name, nullptr, key.viewer);
+  }
+  if (auto it = common_.find(key.name); it != common_.end()) {
+    return it->second;
+  }
+  std::shared_ptr<const Compiled> compiled = compiler_->Compile(key.type, key.name, nullptr);
+  if (compiled != nullptr) {  // there is no end of names that there are not
+    common_[key.name] = compiled;
+  }
+  return compiled;
 }
 
 std::shared_ptr<const Compiled> ResourceHub::Subscribe(const Key& key, Subscriber* subscriber) {

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/container/node_hash_map.h"
 #include "absl/time/time.h"
@@ -23,12 +24,13 @@ class ResourceHub {
   struct Key {
     compile::Type type;
     std::string name;
-    std::string proxy;  // `namespace/name` where each proxy has its own, else empty
+    // Who sees it so: a proxy (`namespace/name`), the proxies of a namespace, or (empty) all.
+    std::string viewer;
 
     bool operator==(const Key&) const = default;
     template <typename H>
     friend H AbslHashValue(H h, const Key& key) {
-      return H::combine(std::move(h), key.type, key.name, key.proxy);
+      return H::combine(std::move(h), key.type, key.name, key.viewer);
     }
   };
 
@@ -66,9 +68,11 @@ class ResourceHub {
     absl::flat_hash_set<Subscriber*> subscribers;
   };
 
-  std::shared_ptr<const compile::Compiled> Compile(const Key& key) const;
+  std::shared_ptr<const compile::Compiled> Compile(const Key& key);
 
   std::unique_ptr<const compile::Compiler> compiler_;
+  // What may differ from namespace to namespace, as most see it; by name, of this Model.
+  absl::flat_hash_map<std::string, std::shared_ptr<const compile::Compiled>> common_;
   absl::node_hash_map<Key, Entry> entries_;
   std::vector<std::string> names_[compile::kTypeCount];
   bool names_known_[compile::kTypeCount] = {};

@@ -2,6 +2,7 @@
 
 #include <openssl/sha.h>
 
+#include <algorithm>
 #include <optional>
 #include <set>
 
@@ -89,13 +90,13 @@ std::shared_ptr<const Compiled> CompileListener(const registry::Model& model,
               std::move(references));
 }
 
-std::shared_ptr<const Compiled> CompileRoutes(const registry::Model& model,
-                                              const std::string& name) {
+std::shared_ptr<const Compiled> CompileRoutes(const registry::Model& model, const std::string& name,
+                                              const std::string& caller_ns) {
   const std::optional<Destination> destination = DestinationOfCluster(model, name);
   if (!destination.has_value()) {
     return nullptr;
   }
-  const auto routes = DestinationRoutes(model, *destination);
+  const auto routes = DestinationRoutes(model, *destination, caller_ns);
   if (!routes.has_value()) {
     return nullptr;
   }
@@ -112,8 +113,24 @@ bool Compiler::IsPerProxy(Type type, const std::string& name) {
   return type == Type::kListener && name == xds::kInboundListener;
 }
 
+bool Compiler::IsPerNamespace(Type type, const std::string& name) {
+  return type == Type::kRoutes && absl::StartsWith(name, kServicePrefix);
+}
+
+bool Compiler::DiffersFor(absl::string_view ns, const std::string& name) const {
+  const std::optional<Destination> destination = DestinationOfCluster(*model_, name);
+  if (!destination.has_value() || destination->service == nullptr ||
+      destination->service->ns == ns) {
+    return false;
+  }
+  const auto& routes = model_->RoutesOf(*destination->service);
+  return std::any_of(routes.begin(), routes.end(),
+                     [&](const registry::HttpRoute* route) { return route->ns == ns; });
+}
+
 std::shared_ptr<const Compiled> Compiler::Compile(Type type, const std::string& name,
-                                                  const registry::Workload* self) const {
+                                                  const registry::Workload* self,
+                                                  const std::string& caller_ns) const {
   switch (type) {
     case Type::kListener:
       return CompileListener(*model_, name, self);
@@ -139,7 +156,7 @@ std::shared_ptr<const Compiled> Compiler::Compile(Type type, const std::string& 
       return Pack(type, name, DestinationEndpoints(*model_, *destination), {});
     }
     case Type::kRoutes:
-      return CompileRoutes(*model_, name);
+      return CompileRoutes(*model_, name, caller_ns);
   }
   return nullptr;
 }

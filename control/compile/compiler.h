@@ -16,13 +16,19 @@ class Compiler {
  public:
   explicit Compiler(std::shared_ptr<const registry::Model> model) : model_(std::move(model)) {}
 
-  // Whether what has this name differs from proxy to proxy; all others are shared by all.
+  // Whether what has this name differs from proxy to proxy, or from one namespace's proxies to
+  // another's; all others are shared by all.
   static bool IsPerProxy(Type type, const std::string& name);
+  static bool IsPerNamespace(Type type, const std::string& name);
+  // Whether what is IsPerNamespace is for proxies of `ns` another than for most: they have routes
+  // of their own for a Service of another namespace.
+  bool DiffersFor(absl::string_view ns, const std::string& name) const;
 
   // The resource of this name as `self` may see it, or null if there is none. `self` may be null
-  // unless IsPerProxy.
+  // unless IsPerProxy. `caller_ns` is for what IsPerNamespace; empty: as most see it.
   std::shared_ptr<const Compiled> Compile(Type type, const std::string& name,
-                                          const registry::Workload* self) const;
+                                          const registry::Workload* self,
+                                          const std::string& caller_ns = {}) const;
 
   // Every name of `type` that a proxy may see: the answer to a wildcard subscription, as Envoy
   // makes it.

@@ -52,7 +52,8 @@ TEST_P(GoldenTest, CompilesToExactlyThis) {
       << GetParam() << ".in.yaml > " << golden;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, GoldenTest, ::testing::Values("modes", "destinations", "routes"),
+INSTANTIATE_TEST_SUITE_P(All, GoldenTest,
+                         ::testing::Values("modes", "destinations", "routes", "namespaces"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(CompilerTest, EqualModelsGiveEqualVersionsAndBytes) {

@@ -31,8 +31,6 @@ using mesh::v1alpha1::ExternalWorkloadSpec;
 using mesh::v1alpha1::MutualTls;
 using registry::Workload;
 
-constexpr char kServicePrefix[] = "service/";
-constexpr char kWorkloadPrefix[] = "workload/";
 constexpr int kConnectTimeoutSeconds = 5;
 
 struct Target {
@@ -266,7 +264,8 @@ listener::Listener DestinationListener(const registry::Model& model, const net::
 }
 
 std::optional<route::RouteConfiguration> DestinationRoutes(const registry::Model& model,
-                                                           const Destination& destination) {
+                                                           const Destination& destination,
+                                                           const std::string& caller_ns) {
   if (ProtocolAt(model, destination) == registry::PortProtocol::kTcp) {
     return std::nullopt;
   }
@@ -275,8 +274,12 @@ std::optional<route::RouteConfiguration> DestinationRoutes(const registry::Model
   out.mutable_validate_clusters()->set_value(false);
   out.set_ignore_port_in_host_matching(true);
   if (destination.service != nullptr) {
-    FillServiceRoutes(model, *destination.service, *destination.service->FindPort(destination.port),
-                      destination.ClusterName(), &out);
+    FillServiceRoutes(model,
+                      {.service = *destination.service,
+                       .port = *destination.service->FindPort(destination.port),
+                       .cluster = destination.ClusterName(),
+                       .caller_ns = caller_ns},
+                      &out);
   } else {
     FillDefaultRoute(destination.ClusterName(), nullptr, AddCatchAll(&out)->add_routes());
   }

@@ -16,6 +16,9 @@
 
 namespace countersign::control::compile {
 
+inline constexpr char kServicePrefix[] = "service/";
+inline constexpr char kWorkloadPrefix[] = "workload/";
+
 // A place that traffic can go to, and its cluster's name:
 //   service/NAMESPACE/NAME:PORT/v4   what a Service's IPv4 address has behind it (or /v6)
 //   workload/NAMESPACE/NAME/IP:PORT  one workload's own address
@@ -44,9 +47,9 @@ std::optional<Destination> DestinationOfCluster(const registry::Model& model,
 envoy::config::listener::v3::Listener DestinationListener(const registry::Model& model,
                                                           const net::Address& address,
                                                           const Destination& destination);
-// Where HTTP goes. Nothing where the protocol is TCP.
+// Where HTTP goes that comes from proxies of `caller_ns`. Nothing where the protocol is TCP.
 std::optional<envoy::config::route::v3::RouteConfiguration> DestinationRoutes(
-    const registry::Model& model, const Destination& destination);
+    const registry::Model& model, const Destination& destination, const std::string& caller_ns);
 envoy::config::cluster::v3::Cluster DestinationCluster(const registry::Model& model,
                                                        const Destination& destination);
 // Endpoints of the destination's own family where there are any, else of the other. Where the

@@ -1,5 +1,6 @@
 #include "control/compile/resource_printer.h"
 
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -33,10 +34,12 @@ std::string ToText(const Compiled& compiled) {
 std::string PrintResources(std::shared_ptr<const registry::Model> model) {
   const Compiler compiler(model);
   std::string out;
-  const auto print = [&](Type type, const std::string& name, const registry::Workload* self) {
-    const std::shared_ptr<const Compiled> compiled = compiler.Compile(type, name, self);
+  const auto print = [&](Type type, const std::string& name, const registry::Workload* self,
+                         const std::string& ns = {}) {
+    const std::shared_ptr<const Compiled> compiled = compiler.Compile(type, name, self, ns);
     absl::StrAppend(&out, "### ", TypeLabel(type), " ", name,
-                    self == nullptr ? "" : absl::StrCat(" of ", self->Key()), "\n",
+                    self == nullptr ? "" : absl::StrCat(" of ", self->Key()),
+                    ns.empty() ? "" : absl::StrCat(" for callers of ", ns), "\n",
                     compiled == nullptr ? "# there is none\n" : ToText(*compiled), "\n");
   };
   for (const registry::Workload& workload : model->workloads()) {
@@ -44,10 +47,20 @@ std::string PrintResources(std::shared_ptr<const registry::Model> model) {
       print(Type::kListener, xds::kInboundListener, &workload);
     }
   }
+  std::set<std::string> namespaces;
+  for (const registry::Workload& workload : model->workloads()) {
+    namespaces.insert(workload.ns);
+  }
   for (Type type : {Type::kListener, Type::kRoutes, Type::kCluster, Type::kEndpoints}) {
     for (const std::string& name : compiler.Names(type)) {
-      if (!Compiler::IsPerProxy(type, name)) {
-        print(type, name, nullptr);
+      if (Compiler::IsPerProxy(type, name)) {
+        continue;
+      }
+      print(type, name, nullptr);
+      for (const std::string& ns : namespaces) {
+        if (Compiler::IsPerNamespace(type, name) && compiler.DiffersFor(ns, name)) {
+          print(type, name, nullptr, ns);
+        }
       }
     }
   }

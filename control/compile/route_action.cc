@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "absl/types/optional.h"
 #include "api/xds/fault.pb.h"
 #include "api/xds/names.h"
 #include "api/xds/previous_hosts.pb.h"
@@ -34,8 +35,20 @@ std::string EscapeSubstitution(const std::string& text) {
 }
 
 template <typename Ref>
+registry::Reference ReferenceOf(const Ref& ref, const RouteScope& scope) {
+  return {.kind = scope.from->KindName(),
+          .ns = scope.from->ns,
+          .parent_ns = scope.parent_ns,
+          .target_ns = ref.namespace_().empty() ? scope.from->ns : ref.namespace_(),
+          .target = ref.name()};
+}
+
+// A cluster that there never is where the reference is not granted.
+template <typename Ref>
 std::string ClusterOf(const Ref& ref, const RouteScope& scope) {
-  return absl::StrCat("service/", scope.ns, "/", ref.name(), ":", ref.port(), "/", scope.family);
+  const registry::Reference reference = ReferenceOf(ref, scope);
+  return absl::StrCat(scope.grants->Allow(reference) ? "service/" : "ungranted/",
+                      reference.target_ns, "/", ref.name(), ":", ref.port(), "/", scope.family);
 }
 
 // `%` begins a command of Envoy's.
@@ -86,6 +99,9 @@ void ApplyMirrors(const google::protobuf::RepeatedPtrField<Filter>& filters,
       continue;
     }
     const api::HTTPRequestMirrorFilter& in = filter.request_mirror();
+    if (!scope.grants->Allow(ReferenceOf(in.backend_ref(), scope))) {
+      continue;
+    }
     route::RouteAction::RequestMirrorPolicy* mirror = action->add_request_mirror_policies();
     mirror->set_cluster(ClusterOf(in.backend_ref(), scope));
     if (in.has_percent()) {
@@ -268,19 +284,27 @@ void ApplyFault(const api::TrafficPolicySpec* policy, route::Route* out) {
   (*out->mutable_typed_per_filter_config())[xds::kFaultFilter].PackFrom(message);
 }
 
-// False where there is nowhere to send requests.
-bool FillBackends(const google::protobuf::RepeatedPtrField<api::HTTPBackendRef>& backends,
-                  const RouteScope& scope, route::RouteAction* action) {
+// Says why where there is nowhere to send requests.
+absl::optional<std::string> FillBackends(
+    const google::protobuf::RepeatedPtrField<api::HTTPBackendRef>& backends,
+    const RouteScope& scope, route::RouteAction* action) {
   uint64_t total = 0;
+  std::string why = "has no backend with a weight";
   for (const api::HTTPBackendRef& backend : backends) {
-    total += backend.has_weight() ? backend.weight() : 1;
+    const uint32_t weight = backend.has_weight() ? backend.weight() : 1;
+    if (const registry::Reference reference = ReferenceOf(backend, scope);
+        scope.grants->Allow(reference)) {
+      total += weight;
+    } else if (weight > 0) {
+      why = absl::StrCat("has no backend that it may use: ", reference.WhyNot());
+    }
   }
   if (total == 0) {
-    return false;
+    return why;
   }
   if (backends.size() == 1 && backends[0].filters().empty()) {
     action->set_cluster(ClusterOf(backends[0], scope));
-    return true;
+    return absl::nullopt;
   }
   for (const api::HTTPBackendRef& backend : backends) {
     auto* weighted = action->mutable_weighted_clusters()->add_clusters();
@@ -288,7 +312,7 @@ bool FillBackends(const google::protobuf::RepeatedPtrField<api::HTTPBackendRef>&
     weighted->mutable_weight()->set_value(backend.has_weight() ? backend.weight() : 1);
     ApplyHeaderFilters(backend.filters(), weighted);
   }
-  return true;
+  return absl::nullopt;
 }
 
 template <typename Rule>
@@ -296,10 +320,10 @@ route::RouteAction* FillForward(const Rule& rule, const RouteScope& scope, route
   ApplyHeaderFilters(rule.filters(), out);
   ApplyFault(scope.policy, out);
   route::RouteAction* action = out->mutable_route();
-  if (!FillBackends(rule.backend_refs(), scope, action)) {
+  if (const auto why = FillBackends(rule.backend_refs(), scope, action); why.has_value()) {
     out->mutable_direct_response()->set_status(kNoBackend);
     out->mutable_direct_response()->mutable_body()->set_inline_string(
-        absl::StrCat(out->name(), " has no backend with a weight\n"));
+        absl::StrCat(out->name(), " ", *why, "\n"));
     return nullptr;
   }
   ApplyPolicyToAction(scope.policy, action);

@@ -7,12 +7,15 @@
 #include "api/mesh/v1alpha1/gateway.pb.h"
 #include "api/mesh/v1alpha1/traffic_policy.pb.h"
 #include "api/xds/route.pb.h"
+#include "control/registry/model.h"
 
 namespace countersign::control::compile {
 
-// What all routes of one port of a Service have in common.
+// Where a rule stands: in a route of one port of a Service.
 struct RouteScope {
-  std::string ns;                                             // of the Service and its routes
+  const registry::ReferenceGrants* grants = nullptr;
+  const registry::HttpRoute* from = nullptr;
+  std::string parent_ns;                                      // the Service's
   std::string family;                                         // `v4` or `v6`: of backends' clusters
   const mesh::v1alpha1::TrafficPolicySpec* policy = nullptr;  // of the port
 };

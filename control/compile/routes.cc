@@ -130,6 +130,7 @@ class Collector {
   explicit Collector(RouteScope scope) : scope_(std::move(scope)) {}
 
   void Add(const HttpRoute& from) {
+    scope_.from = &from;
     if (from.http != nullptr) {
       for (int i = 0; i < from.http->rules_size(); ++i) {
         const api::HTTPRouteRule& rule = from.http->rules(i);
@@ -166,9 +167,26 @@ class Collector {
     return entry;
   }
 
-  const RouteScope scope_;
+  RouteScope scope_;
   std::vector<Entry> entries_;
 };
+
+// The callers' own routes where they have any, else the Service's producers': never both (GEP-1294,
+// `Multiple routes for a Service`).
+std::vector<const HttpRoute*> RoutesFor(const registry::Model& model, const ServiceFront& front) {
+  std::vector<const HttpRoute*> routes;
+  for (const std::string* ns : {&front.caller_ns, &front.service.ns}) {
+    for (const HttpRoute* route : model.RoutesOf(front.service)) {
+      if (route->ns == *ns && route->IsFor(front.service, front.port)) {
+        routes.push_back(route);
+      }
+    }
+    if (!routes.empty()) {
+      break;
+    }
+  }
+  return routes;
+}
 
 // How specific a route's hostnames are for requests for `host` (which may be a wildcard itself): 0
 // where it has none, and less than 0 where the route is not about them.
@@ -193,24 +211,22 @@ int Specificity(const HttpRoute& route, const std::string& host) {
 
 }  // namespace
 
-void FillServiceRoutes(const registry::Model& model, const registry::Service& service,
-                       const registry::ServicePort& port, const std::string& cluster,
+void FillServiceRoutes(const registry::Model& model, const ServiceFront& front,
                        route::RouteConfiguration* out) {
-  const registry::TrafficPolicy* policy = model.PolicyOf(service, port);
+  const registry::TrafficPolicy* policy = model.PolicyOf(front.service, front.port);
   RouteScope scope;
-  scope.ns = service.ns;
-  scope.family = cluster.substr(cluster.rfind('/') + 1);
+  scope.grants = &model.grants();
+  scope.parent_ns = front.service.ns;
+  scope.family = front.cluster.substr(front.cluster.rfind('/') + 1);
   scope.policy = policy == nullptr ? nullptr : policy->spec.get();
 
   Collector collector(scope);
   std::set<std::string> hosts;
   bool for_all = false;
-  for (const HttpRoute* from : model.RoutesOf(service)) {
-    if (from->IsFor(service, port)) {
-      collector.Add(*from);
-      hosts.insert(from->hostnames().begin(), from->hostnames().end());
-      for_all |= from->hostnames().empty();
-    }
+  for (const HttpRoute* from : RoutesFor(model, front)) {
+    collector.Add(*from);
+    hosts.insert(from->hostnames().begin(), from->hostnames().end());
+    for_all |= from->hostnames().empty();
   }
   const auto fill = [&](const std::string& host, route::VirtualHost* to) {
     std::vector<std::pair<int, const Entry*>> chosen;
@@ -242,7 +258,7 @@ void FillServiceRoutes(const registry::Model& model, const registry::Service& se
   if (for_all) {
     fill("*", rest);
   } else {
-    FillDefaultRoute(cluster, scope.policy, rest->add_routes());
+    FillDefaultRoute(front.cluster, scope.policy, rest->add_routes());
   }
 }
 

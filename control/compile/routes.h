@@ -9,11 +9,20 @@
 
 namespace countersign::control::compile {
 
-// `cluster` is the Service's own, to which requests go that no route is about; it ends with the
-// family that backends' clusters are taken of. Virtual hosts by hostname, in each the rules that
-// apply to it, ordered as the Gateway API says (gateway.proto). Pure.
-void FillServiceRoutes(const registry::Model& model, const registry::Service& service,
-                       const registry::ServicePort& port, const std::string& cluster,
+// A port of a Service, as callers see it.
+struct ServiceFront {
+  const registry::Service& service;
+  const registry::ServicePort& port;
+  // The Service's own, to which requests go that no route is about; it ends with the family that
+  // backends' clusters are taken of.
+  std::string cluster;
+  // The callers'. Empty: of any that has no routes of its own for the Service.
+  std::string caller_ns;
+};
+
+// Virtual hosts by hostname, in each the rules that apply to it, ordered as the Gateway API says
+// (gateway.proto). Pure.
+void FillServiceRoutes(const registry::Model& model, const ServiceFront& front,
                        envoy::config::route::v3::RouteConfiguration* out);
 
 }  // namespace countersign::control::compile

@@ -27,7 +27,7 @@ std::string Rule(const std::string& name, const std::string& match) {
   return "{name: " + name + ", matches: [{" + match + "}], backendRefs: [{name: web, port: 80}]}";
 }
 
-route::RouteConfiguration Routes(const std::string& yaml) {
+route::RouteConfiguration Routes(const std::string& yaml, const std::string& caller_ns = "") {
   std::vector<registry::ConfigError> errors;
   const auto resources = registry::LoadResources(
       "f.yaml",
@@ -46,7 +46,12 @@ route::RouteConfiguration Routes(const std::string& yaml) {
   route::RouteConfiguration out;
   if (model != nullptr) {
     const registry::Service& service = *model->FindService("default/web");
-    FillServiceRoutes(*model, service, service.ports[0], "service/default/web:80/v4", &out);
+    FillServiceRoutes(*model,
+                      {.service = service,
+                       .port = service.ports[0],
+                       .cluster = "service/default/web:80/v4",
+                       .caller_ns = caller_ns},
+                      &out);
   }
   return out;
 }
@@ -136,6 +141,91 @@ TEST(RoutesTest, APrefixIsReplacedAsTheGatewayApisTableSays) {
   EXPECT_EQ(rewrite("/a", "/").regex_rewrite().substitution(), "/");
   EXPECT_EQ(rewrite("/a", "").regex_rewrite().pattern().regex(), "^\\/a/*");
   EXPECT_EQ(rewrite("/", "/b").regex_rewrite().substitution(), "/b/");
+}
+
+// A route of `ns` for default/web that sends everything to backends.
+std::string RouteOf(const std::string& ns, const std::string& backends) {
+  return absl::StrCat(
+      "---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: ",
+      "{name: r, namespace: ", ns, "}\nspec:\n  parentRefs: [{kind: Service, name: ",
+      "web, namespace: default}]\n  rules: [{name: of-", ns, ", backendRefs: [", backends, "]}]\n");
+}
+std::string Grant(const std::string& from, const std::string& to) {
+  return absl::StrCat("---\napiVersion: gateway.networking.k8s.io/v1beta1\nkind: ReferenceGrant\n",
+                      "metadata: {name: g, namespace: far}\nspec:\n  from: [{group: ",
+                      "gateway.networking.k8s.io, kind: HTTPRoute, namespace: ", from,
+                      "}]\n  to: [{group: \"\", kind: Service", to, "}]\n");
+}
+
+TEST(RoutesTest, ConsumersRoutesAreForCallersOfTheirNamespaceInPlaceOfTheProducers) {
+  const std::string web = "{name: web, namespace: default, port: 80}";
+  const std::string both = RouteOf("default", web) + RouteOf("shop", web);
+  EXPECT_THAT(Order(Routes(both)), ElementsAre("*: of-default"));
+  EXPECT_THAT(Order(Routes(both, "default")), ElementsAre("*: of-default"));
+  EXPECT_THAT(Order(Routes(both, "elsewhere")), ElementsAre("*: of-default"));
+  EXPECT_THAT(Order(Routes(both, "shop")), ElementsAre("*: of-shop"));
+  EXPECT_THAT(Order(Routes(RouteOf("shop", web))), ElementsAre("*: default"));
+}
+
+TEST(RoutesTest, ConsumersRoutesGoToTheirOwnServicesOrTheParents) {
+  EXPECT_EQ(Routes(RouteOf("shop", "{name: web, port: 80}"), "shop")
+                .virtual_hosts(0)
+                .routes(0)
+                .route()
+                .cluster(),
+            "service/shop/web:80/v4");
+  EXPECT_EQ(Routes(RouteOf("shop", "{name: other, namespace: default, port: 80}"), "shop")
+                .virtual_hosts(0)
+                .routes(0)
+                .route()
+                .cluster(),
+            "service/default/other:80/v4");
+}
+
+TEST(RoutesTest, WithoutAGrantABackendOfAnotherNamespaceIsAnsweredWith500AndTheCure) {
+  const std::string far = "{name: db, namespace: far, port: 80}";
+  const auto first = [](const std::string& yaml) {
+    return Routes(yaml).virtual_hosts(0).routes(0);
+  };
+  for (const std::string& grant :
+       {std::string(), Grant("elsewhere", ""), Grant("default", ", name: other")}) {
+    const route::Route refused = first(RouteOf("default", far) + grant);
+    EXPECT_EQ(refused.direct_response().status(), 500) << grant;
+    EXPECT_THAT(refused.direct_response().body().inline_string(),
+                HasSubstr("add one to far with from {group: gateway.networking.k8s.io, kind: "
+                          "HTTPRoute, namespace: default} and to {kind: Service, name: db}"));
+  }
+  for (const std::string& grant : {Grant("default", ""), Grant("default", ", name: db")}) {
+    EXPECT_EQ(first(RouteOf("default", far) + grant).route().cluster(), "service/far/db:80/v4");
+  }
+}
+
+TEST(RoutesTest, TheShareOfABackendWithoutAGrantGoesToNobodyElse) {
+  const route::Route one = Routes(RouteOf("default",
+                                          "{name: web, port: 80, weight: 9}, {name: db, "
+                                          "namespace: far, port: 80, weight: 1}"))
+                               .virtual_hosts(0)
+                               .routes(0);
+  ASSERT_EQ(one.route().weighted_clusters().clusters_size(), 2);
+  EXPECT_EQ(one.route().weighted_clusters().clusters(0).weight().value(), 9);
+  EXPECT_EQ(one.route().weighted_clusters().clusters(1).name(), "ungranted/far/db:80/v4");
+  EXPECT_EQ(one.route().weighted_clusters().clusters(1).weight().value(), 1);
+}
+
+TEST(RoutesTest, AMirrorWithoutAGrantGetsNothing) {
+  const std::string rule =
+      "{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: db, namespace: far, "
+      "port: 80}}}], backendRefs: [{name: web, port: 80}]}";
+  EXPECT_EQ(
+      Routes(Route("r", rule)).virtual_hosts(0).routes(0).route().request_mirror_policies_size(),
+      0);
+  EXPECT_EQ(Routes(Route("r", rule) + Grant("default", ""))
+                .virtual_hosts(0)
+                .routes(0)
+                .route()
+                .request_mirror_policies(0)
+                .cluster(),
+            "service/far/db:80/v4");
 }
 
 TEST(RoutesTest, ARuleWithoutBackendsAnswers500) {

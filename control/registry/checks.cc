@@ -245,10 +245,13 @@ std::vector<FieldError> CheckResource(const Resource& resource) {
       CheckTrafficPolicy(resource.spec_as<api::TrafficPolicySpec>(), &check);
       break;
     case Kind::kHttpRoute:
-      CheckHttpRoute(resource, resource.spec_as<api::HTTPRouteSpec>(), &check);
+      CheckHttpRoute(resource.spec_as<api::HTTPRouteSpec>(), &check);
       break;
     case Kind::kGrpcRoute:
-      CheckGrpcRoute(resource, resource.spec_as<api::GRPCRouteSpec>(), &check);
+      CheckGrpcRoute(resource.spec_as<api::GRPCRouteSpec>(), &check);
+      break;
+    case Kind::kReferenceGrant:
+      CheckReferenceGrant(resource.spec_as<api::ReferenceGrantSpec>(), &check);
       break;
   }
   return check.Take();

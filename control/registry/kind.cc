@@ -11,21 +11,25 @@ namespace {
 
 constexpr char kOurs[] = "countersign.dev/v1alpha1";
 constexpr char kGateway[] = "gateway.networking.k8s.io/v1";
+constexpr char kGatewayBeta[] = "gateway.networking.k8s.io/v1beta1";
 
 struct Table {
-  KindInfo kinds[7] = {
-      {Kind::kMesh, "Mesh", kOurs, &mesh::v1alpha1::MeshSpec::default_instance(), true},
-      {Kind::kPeerAuthentication, "PeerAuthentication", kOurs,
+  KindInfo kinds[8] = {
+      {Kind::kMesh, "Mesh", kOurs, nullptr, &mesh::v1alpha1::MeshSpec::default_instance(), true},
+      {Kind::kPeerAuthentication, "PeerAuthentication", kOurs, nullptr,
        &mesh::v1alpha1::PeerAuthenticationSpec::default_instance(), false},
-      {Kind::kExternalWorkload, "ExternalWorkload", kOurs,
+      {Kind::kExternalWorkload, "ExternalWorkload", kOurs, nullptr,
        &mesh::v1alpha1::ExternalWorkloadSpec::default_instance(), false},
-      {Kind::kService, "Service", "v1", &mesh::v1alpha1::ServiceSpec::default_instance(), false},
-      {Kind::kTrafficPolicy, "TrafficPolicy", kOurs,
+      {Kind::kService, "Service", "v1", nullptr, &mesh::v1alpha1::ServiceSpec::default_instance(),
+       false},
+      {Kind::kTrafficPolicy, "TrafficPolicy", kOurs, nullptr,
        &mesh::v1alpha1::TrafficPolicySpec::default_instance(), false},
-      {Kind::kHttpRoute, "HTTPRoute", kGateway, &mesh::v1alpha1::HTTPRouteSpec::default_instance(),
-       false},
-      {Kind::kGrpcRoute, "GRPCRoute", kGateway, &mesh::v1alpha1::GRPCRouteSpec::default_instance(),
-       false},
+      {Kind::kHttpRoute, "HTTPRoute", kGateway, nullptr,
+       &mesh::v1alpha1::HTTPRouteSpec::default_instance(), false},
+      {Kind::kGrpcRoute, "GRPCRoute", kGateway, nullptr,
+       &mesh::v1alpha1::GRPCRouteSpec::default_instance(), false},
+      {Kind::kReferenceGrant, "ReferenceGrant", kGatewayBeta, kGateway,
+       &mesh::v1alpha1::ReferenceGrantSpec::default_instance(), false},
   };
 };
 
@@ -38,7 +42,9 @@ const Table& Kinds() {
 
 const KindInfo* FindKind(absl::string_view api_version, absl::string_view name) {
   for (const KindInfo& info : Kinds().kinds) {
-    if (name == info.name && api_version == info.api_version) {
+    if (name == info.name &&
+        (api_version == info.api_version ||
+         (info.other_api_version != nullptr && api_version == info.other_api_version))) {
       return &info;
     }
   }

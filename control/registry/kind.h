@@ -23,12 +23,14 @@ enum class Kind : uint8_t {
   kTrafficPolicy,
   kHttpRoute,
   kGrpcRoute,
+  kReferenceGrant,
 };
 
 struct KindInfo {
   Kind kind;
   const char* name;                       // `PeerAuthentication`
   const char* api_version;                // `countersign.dev/v1alpha1`
+  const char* other_api_version;          // another under which it is the same; or null
   const google::protobuf::Message* spec;  // the default instance
   bool root_namespace_only;               // there is one for the mesh
 };
@@ -67,6 +69,8 @@ struct ConfigError {
   std::string resource;  // `PeerAuthentication/default/strict`, empty before that is known
   std::string field;     // `spec.mtls.mode`, empty for the resource as a whole
   std::string reason;
+  // The Model in force contains it all the same, with the consequence that `reason` tells.
+  bool in_force = false;
 
   // `FILE:LINE:COLUMN: KIND/NAMESPACE/NAME: FIELD: REASON`. Control bytes, which a file may have
   // put into names, come out as `\x1b`: this goes into logs and terminals.

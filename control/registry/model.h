@@ -18,6 +18,7 @@
 #include "api/net/address.h"
 #include "api/spiffe/spiffe_id.h"
 #include "control/registry/kind.h"
+#include "control/registry/reference_grants.h"
 
 namespace countersign::control::registry {
 
@@ -136,6 +137,7 @@ struct HttpRoute {
   std::shared_ptr<const mesh::v1alpha1::HTTPRouteSpec> http;
   std::shared_ptr<const mesh::v1alpha1::GRPCRouteSpec> grpc;
 
+  const char* KindName() const { return http != nullptr ? "HTTPRoute" : "GRPCRoute"; }
   // `HTTPRoute/default/web`
   std::string Key() const;
   const google::protobuf::RepeatedPtrField<mesh::v1alpha1::ParentReference>& parents() const {
@@ -143,6 +145,9 @@ struct HttpRoute {
   }
   const google::protobuf::RepeatedPtrField<std::string>& hostnames() const {
     return http != nullptr ? http->hostnames() : grpc->hostnames();
+  }
+  const std::string& NamespaceOf(const mesh::v1alpha1::ParentReference& parent) const {
+    return parent.namespace_().empty() ? ns : parent.namespace_();
   }
   // Whether a parent is this port of this Service.
   bool IsFor(const Service& service, const ServicePort& port) const;
@@ -181,8 +186,13 @@ class Model {
   std::vector<const Workload*> Select(absl::string_view ns, const Labels& selector) const;
   // The Services whose endpoint `workload` is, by name.
   std::vector<const Service*> ServicesOf(const Workload& workload) const;
-  // The routes with a parent that is the Service, the oldest first, then by namespace and name.
+  // The routes with a parent that is the Service, its producers' and all consumers', the oldest
+  // first, then by namespace and name.
   const std::vector<const HttpRoute*>& RoutesOf(const Service& service) const;
+  const ReferenceGrants& grants() const { return grants_; }
+  // Routes' references to Services of other namespaces that no grant allows. What would go there is
+  // answered with 500.
+  const std::vector<ConfigError>& ungranted() const { return ungranted_; }
   // What is said of this port: by a policy that names it, or by one that does not; the oldest, then
   // the first by name. Null if nothing is said.
   const TrafficPolicy* PolicyOf(const Service& service, const ServicePort& port) const;
@@ -193,6 +203,9 @@ class Model {
   class Builder;
   Model() = default;
 
+  // Neither names nor labels contain a NUL.
+  static std::string LabelKey(absl::string_view ns, absl::string_view key, absl::string_view value);
+
   uint64_t version_ = 0;
   absl::Time changed_at_;
   Mesh mesh_;
@@ -201,6 +214,8 @@ class Model {
   std::vector<Service> services_;
   std::vector<TrafficPolicy> traffic_policies_;
   std::vector<HttpRoute> routes_;
+  ReferenceGrants grants_;
+  std::vector<ConfigError> ungranted_;
 
   absl::flat_hash_map<std::string, const Workload*> workload_by_key_;
   absl::flat_hash_map<net::IpAddress, const Workload*> workload_by_address_;

@@ -20,12 +20,12 @@ constexpr int kMaxHostnames = 16;
 constexpr int kMaxRules = 64;
 constexpr int kMaxMatches = 64;
 constexpr int kMaxFilters = 16;
+constexpr int kMaxGrants = 16;
 constexpr uint32_t kMaxWeight = 1'000'000;
 
 class RouteChecker {
  public:
-  RouteChecker(const Resource& resource, FieldChecker* check)
-      : ns_(resource.metadata.namespace_()), check_(*check) {}
+  explicit RouteChecker(FieldChecker* check) : check_(*check) {}
 
   void Parents(const google::protobuf::RepeatedPtrField<api::ParentReference>& parents) {
     if (parents.empty()) {
@@ -38,7 +38,7 @@ class RouteChecker {
         check_.Fail(absl::StrCat(field, ".kind"),
                     "must be Service: no Gateways are served, so the route would never apply");
       }
-      Reference(parents[i], field, "the namespace's own routes decide there");
+      Reference(parents[i], field);
       if (parents[i].port() != 0) {
         check_.Port(parents[i].port(), absl::StrCat(field, ".port"));
       }
@@ -128,14 +128,13 @@ class RouteChecker {
 
  private:
   template <typename Ref>
-  void Reference(const Ref& ref, const std::string& field, const char* why) {
+  void Reference(const Ref& ref, const std::string& field) {
     if (!ref.group().empty() && ref.group() != "core") {
       check_.Fail(absl::StrCat(field, ".group"), "must be empty: Services are in the core group");
     }
     check_.DnsName(ref.name(), absl::StrCat(field, ".name"));
-    if (!ref.namespace_().empty() && ref.namespace_() != ns_) {
-      check_.Fail(absl::StrCat(field, ".namespace"),
-                  absl::StrCat("is not the route's own (", ns_, "): ", why));
+    if (!ref.namespace_().empty()) {
+      check_.DnsName(ref.namespace_(), absl::StrCat(field, ".namespace"));
     }
   }
 
@@ -144,7 +143,7 @@ class RouteChecker {
     if (!ref.kind().empty() && ref.kind() != "Service") {
       check_.Fail(absl::StrCat(field, ".kind"), "must be Service");
     }
-    Reference(ref, field, "no ReferenceGrant allows it; route to a Service of the own namespace");
+    Reference(ref, field);
     check_.Port(ref.port(), absl::StrCat(field, ".port"));
   }
 
@@ -286,7 +285,6 @@ class RouteChecker {
     }
   }
 
-  const std::string& ns_;
   FieldChecker& check_;
 };
 
@@ -353,8 +351,8 @@ void CheckRetry(const api::HTTPRouteRetry& retry, const std::string& field, Rout
 
 }  // namespace
 
-void CheckHttpRoute(const Resource& resource, const api::HTTPRouteSpec& spec, FieldChecker* check) {
-  RouteChecker route(resource, check);
+void CheckHttpRoute(const api::HTTPRouteSpec& spec, FieldChecker* check) {
+  RouteChecker route(check);
   route.Parents(spec.parent_refs());
   route.Hostnames(spec.hostnames());
   if (!route.Bound(spec.rules_size(), "spec.rules", kMaxRules)) {
@@ -384,8 +382,8 @@ void CheckHttpRoute(const Resource& resource, const api::HTTPRouteSpec& spec, Fi
   }
 }
 
-void CheckGrpcRoute(const Resource& resource, const api::GRPCRouteSpec& spec, FieldChecker* check) {
-  RouteChecker route(resource, check);
+void CheckGrpcRoute(const api::GRPCRouteSpec& spec, FieldChecker* check) {
+  RouteChecker route(check);
   route.Parents(spec.parent_refs());
   route.Hostnames(spec.hostnames());
   if (!route.Bound(spec.rules_size(), "spec.rules", kMaxRules)) {
@@ -418,6 +416,32 @@ void CheckGrpcRoute(const Resource& resource, const api::GRPCRouteSpec& spec, Fi
     }
     route.Filters(rule.filters(), absl::StrCat(field, ".filters"), true, false);
     route.Backends(rule.backend_refs(), absl::StrCat(field, ".backendRefs"));
+  }
+}
+
+void CheckReferenceGrant(const api::ReferenceGrantSpec& spec, FieldChecker* check) {
+  const auto list = [&](const auto& entries, const std::string& field) {
+    if (entries.empty()) {
+      check->Fail(field, "needs an entry: the grant allows nothing");
+    } else if (entries.size() > kMaxGrants) {
+      check->Fail(field, absl::StrCat("has ", entries.size(), " entries; at most ", kMaxGrants,
+                                      " are allowed"));
+    }
+    for (int i = 0; i < entries.size(); ++i) {
+      if (entries[i].kind().empty()) {
+        check->Fail(absl::StrCat(field, "[", i, "].kind"), "is required");
+      }
+    }
+  };
+  list(spec.from(), "spec.from");
+  list(spec.to(), "spec.to");
+  for (int i = 0; i < spec.from_size(); ++i) {
+    check->DnsName(spec.from(i).namespace_(), absl::StrCat("spec.from[", i, "].namespace"));
+  }
+  for (int i = 0; i < spec.to_size(); ++i) {
+    if (!spec.to(i).name().empty()) {
+      check->DnsName(spec.to(i).name(), absl::StrCat("spec.to[", i, "].name"));
+    }
   }
 }
 

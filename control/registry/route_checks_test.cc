@@ -79,7 +79,7 @@ TEST(RouteChecksTest, WhatTheGatewayApiAllowsPasses) {
   EXPECT_EQ(Why(GrpcRoute("{matches: [{method: {service: a.B, method: C}}]}")), "");
 }
 
-TEST(RouteChecksTest, ParentsAreServicesOfTheOwnNamespace) {
+TEST(RouteChecksTest, ParentsAreServices) {
   const auto parent = [](const std::string& ref) {
     std::string yaml = HttpRoute("{}");
     yaml.replace(yaml.find("{kind: Service, name: web}"), 26, ref);
@@ -87,8 +87,9 @@ TEST(RouteChecksTest, ParentsAreServicesOfTheOwnNamespace) {
   };
   EXPECT_THAT(parent("{kind: Gateway, name: g}"),
               HasSubstr("spec.parentRefs[0].kind: must be Service: no Gateways are served"));
-  EXPECT_THAT(parent("{kind: Service, name: web, namespace: other}"),
-              HasSubstr("parentRefs[0].namespace: is not the route's own (default)"));
+  EXPECT_EQ(parent("{kind: Service, name: web, namespace: other}"), "");
+  EXPECT_THAT(parent("{kind: Service, name: web, namespace: O}"),
+              HasSubstr("parentRefs[0].namespace: must be lowercase"));
   EXPECT_THAT(parent("{kind: Service, name: web, group: apps}"), HasSubstr("must be empty"));
   EXPECT_THAT(parent("{kind: Service}"), HasSubstr("parentRefs[0].name: is required"));
   EXPECT_THAT(parent("{kind: Service, name: web, port: 70000}"), HasSubstr("a port is 1 to 65535"));
@@ -97,13 +98,13 @@ TEST(RouteChecksTest, ParentsAreServicesOfTheOwnNamespace) {
       HasSubstr("spec.parentRefs: needs the Service"));
 }
 
-TEST(RouteChecksTest, BackendsAreServicesOfTheOwnNamespace) {
+TEST(RouteChecksTest, BackendsAreServices) {
   const auto backend = [](const std::string& ref) {
     return Why(HttpRoute("{backendRefs: [" + ref + "]}"));
   };
-  EXPECT_THAT(backend("{name: a, port: 80, namespace: other}"),
-              HasSubstr("backendRefs[0].namespace: is not the route's own (default): no "
-                        "ReferenceGrant allows it"));
+  EXPECT_EQ(backend("{name: a, port: 80, namespace: other}"), "");
+  EXPECT_THAT(backend("{name: a, port: 80, namespace: O}"),
+              HasSubstr("backendRefs[0].namespace: must be lowercase"));
   EXPECT_THAT(backend("{name: a, port: 80, kind: Bucket}"), HasSubstr("kind: must be Service"));
   EXPECT_THAT(backend("{name: a}"), HasSubstr("port: is 0"));
   EXPECT_THAT(backend("{name: A, port: 80}"), HasSubstr("name: must be lowercase"));
@@ -346,6 +347,86 @@ TEST(RouteModelTest, PortsSpeakWhatTheirNameOrAppProtocolSays) {
   for (const auto& one : cases) {
     EXPECT_EQ(ProtocolOf(one.name, one.app), one.expected) << one.name << " " << one.app;
   }
+}
+
+TEST(RouteChecksTest, AGrantSaysFromWhereAndToWhat) {
+  const auto grant = [](const std::string& version, const std::string& spec) {
+    return Why("apiVersion: gateway.networking.k8s.io/" + version +
+               "\nkind: ReferenceGrant\nmetadata: {name: g}\nspec: " + spec + "\n");
+  };
+  const std::string from = "from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, ";
+  for (const char* version : {"v1", "v1beta1"}) {
+    EXPECT_EQ(grant(version, "{" + from + "namespace: a}], to: [{group: '', kind: Service}]}"), "");
+  }
+  EXPECT_THAT(grant("v1alpha2", "{}"), HasSubstr("is no kind that we read"));
+  EXPECT_THAT(grant("v1", "{" + from + "namespace: a}]}"), HasSubstr("spec.to: needs an entry"));
+  EXPECT_THAT(grant("v1", "{to: [{kind: Service}]}"), HasSubstr("spec.from: needs an entry"));
+  EXPECT_THAT(grant("v1", "{" + from + "}], to: [{kind: Service}]}"),
+              HasSubstr("spec.from[0].namespace: is required"));
+  EXPECT_THAT(grant("v1", "{" + from + "namespace: a}], to: [{kind: Service, name: A}]}"),
+              HasSubstr("spec.to[0].name: must be lowercase"));
+}
+
+std::string RouteTo(const std::string& ns, const std::string& parent_ns, const std::string& to) {
+  return "---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: r, "
+         "namespace: " +
+         ns + "}\nspec:\n  parentRefs: [{kind: Service, name: web, namespace: " + parent_ns +
+         "}]\n  rules: [{backendRefs: [{name: web, port: 80}, {name: db, port: 80, namespace: " +
+         to + "}]}]\n";
+}
+std::string GrantIn(const std::string& ns, const std::string& kind, const std::string& from,
+                    const std::string& to) {
+  return "---\napiVersion: gateway.networking.k8s.io/v1beta1\nkind: ReferenceGrant\nmetadata: "
+         "{name: g, namespace: " +
+         ns + "}\nspec:\n  from: [{group: gateway.networking.k8s.io, kind: " + kind +
+         ", namespace: " + from + "}]\n  to: [" + to + "]\n";
+}
+// Of the only reference without a grant, field and reason; empty if there is none.
+std::string Ungranted(const std::string& yaml) {
+  std::shared_ptr<const Model> model;
+  EXPECT_THAT(Build({yaml}, &model), IsEmpty());
+  if (model == nullptr || model->ungranted().empty()) {
+    return "";
+  }
+  EXPECT_EQ(model->ungranted().size(), 1);
+  EXPECT_TRUE(model->ungranted()[0].in_force);
+  return absl::StrCat(model->ungranted()[0].field, ": ", model->ungranted()[0].reason);
+}
+
+TEST(RouteModelTest, AReferenceToAnotherNamespaceNeedsAGrantThere) {
+  const std::string route = RouteTo("a", "a", "b");
+  EXPECT_EQ(Ungranted(route),
+            "spec.rules[0].backendRefs[1].namespace: Service/b/db is in another namespace, and no "
+            "ReferenceGrant there allows it: add one to b with from {group: "
+            "gateway.networking.k8s.io, kind: HTTPRoute, namespace: a} and to {kind: Service, "
+            "name: db}; until then 500 is answered");
+  EXPECT_EQ(Ungranted(route + GrantIn("b", "HTTPRoute", "a", "{kind: Service}")), "");
+  EXPECT_EQ(Ungranted(route + GrantIn("b", "HTTPRoute", "a", "{kind: Service, name: db}")), "");
+  for (const std::string& other : {
+           GrantIn("b", "HTTPRoute", "a", "{kind: Service, name: db-2}"),
+           GrantIn("b", "HTTPRoute", "a", "{kind: Secret}"),
+           GrantIn("b", "HTTPRoute", "a", "{kind: Service, group: apps}"),
+           GrantIn("b", "HTTPRoute", "c", "{kind: Service}"),
+           GrantIn("b", "GRPCRoute", "a", "{kind: Service}"),
+           GrantIn("c", "HTTPRoute", "a", "{kind: Service}"),
+           GrantIn("a", "HTTPRoute", "b", "{kind: Service}"),
+       }) {
+    EXPECT_NE(Ungranted(route + other), "") << other;
+  }
+}
+
+TEST(RouteModelTest, WhereRequestsWentAnywayNeedsNoGrant) {
+  EXPECT_EQ(Ungranted(RouteTo("a", "b", "b")), "");
+  EXPECT_NE(Ungranted(RouteTo("a", "b", "c")), "");
+}
+
+TEST(RouteModelTest, AConsumersRouteIsHeldAgainstThePortsOfItsParent) {
+  std::shared_ptr<const Model> model;
+  EXPECT_THAT(Build({"apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: b}\nspec: "
+                     "{ports: [{port: 80, name: tcp}]}\n" +
+                     RouteTo("a", "b", "b")},
+                    &model),
+              ElementsAre(HasSubstr("declared TCP")));
 }
 
 TEST(RouteModelTest, ServicesOfAWorkloadAreFoundByTheirSelectors) {

@@ -20,7 +20,7 @@ class RegistrySource {
   // The Model in force; null until there has been a valid one. Thread-safe.
   virtual std::shared_ptr<const Model> Current() const = 0;
   // What is wrong at present, worst news first by file and line. The Model in force does not
-  // contain it. Thread-safe.
+  // contain it, unless it says so. Thread-safe.
   virtual std::vector<ConfigError> Errors() const = 0;
   // `listener` is called with every Model that comes into force: the first one inside the source's
   // start, later ones on the source's own thread. Call this before the start.

@@ -96,6 +96,9 @@ bool ConfigFolder::Scan(absl::Time noticed_at) {
   changed_ |= folder_changed;
   errors_ = folder_errors_;
   errors_.insert(errors_.end(), verdict_.begin(), verdict_.end());
+  if (model_ != nullptr) {
+    errors_.insert(errors_.end(), model_->ungranted().begin(), model_->ungranted().end());
+  }
   for (const auto& [name, file] : files_) {
     errors_.insert(errors_.end(), file.parse_errors.begin(), file.parse_errors.end());
     errors_.insert(errors_.end(), file.verdict.begin(), file.verdict.end());
@@ -273,6 +276,16 @@ bool ConfigFolder::Judge(absl::Time noticed_at) {
     std::shared_ptr<const Model> model =
         Model::Build(resources, version_ + 1, noticed_at, &errors, model_.get());
     if (model != nullptr) {
+      // A newcomer without its grants is refused. What was in force stays, without what it was
+      // granted: a grant can be withdrawn.
+      for (const ConfigError& error : model->ungranted()) {
+        if (newcomers.contains(error.location.file)) {
+          errors.push_back(error);
+          errors.back().in_force = false;
+        }
+      }
+    }
+    if (errors.empty()) {
       const bool nothing_new = model_ != nullptr && newcomers.empty() && !withdrawn_;
       if (nothing_new || (!complete && model_ == nullptr && !restored_)) {
         return false;

@@ -164,6 +164,56 @@ TEST_F(ConfigFolderTest, ARestartWhileAFileIsBadGoesOnWithWhatWasInForce) {
   EXPECT_FALSE(Has("default/thief"));
 }
 
+constexpr char kFarRoute[] =
+    "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: r}\nspec:\n"
+    "  parentRefs: [{kind: Service, name: web}]\n"
+    "  rules: [{backendRefs: [{name: db, namespace: far, port: 80}]}]\n";
+constexpr char kGrant[] =
+    "apiVersion: gateway.networking.k8s.io/v1beta1\nkind: ReferenceGrant\n"
+    "metadata: {name: g, namespace: far}\nspec:\n"
+    "  from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: default}]\n"
+    "  to: [{group: '', kind: Service}]\n";
+
+TEST_F(ConfigFolderTest, ARouteWithoutItsGrantIsRefusedUntilTheGrantIsThere) {
+  Write("web.yaml", Workload("web", "10.0.0.1"));
+  ASSERT_TRUE(Scan());
+  Write("route.yaml", kFarRoute);
+  EXPECT_FALSE(Scan());
+  EXPECT_THAT(FirstError(), HasSubstr("route.yaml:1:1: HTTPRoute/default/r: "
+                                      "spec.rules[0].backendRefs[0].namespace: Service/far/db"));
+  EXPECT_FALSE(folder_->errors()[0].in_force);
+  Write("grant.yaml", kGrant);
+  EXPECT_TRUE(Scan());
+  EXPECT_EQ(FirstError(), "");
+}
+
+TEST_F(ConfigFolderTest, AGrantCanBeWithdrawnAndIsNotMissedByARestart) {
+  Write("grant.yaml", kGrant);
+  Write("route.yaml", kFarRoute);
+  ASSERT_TRUE(Scan());
+  ASSERT_EQ(FirstError(), "");
+  std::filesystem::remove(path_ + "/grant.yaml");
+  EXPECT_TRUE(Scan());
+  const auto withdrawn = [&] {
+    ASSERT_EQ(folder_->errors().size(), 1);
+    EXPECT_TRUE(folder_->errors()[0].in_force);
+    EXPECT_THAT(FirstError(), HasSubstr("until then 500 is answered"));
+    EXPECT_EQ(folder_->model()->ungranted().size(), 1);
+  };
+  withdrawn();
+  // The rest of the mesh goes on changing.
+  Write("web.yaml", Workload("web", "10.0.0.1"));
+  EXPECT_TRUE(Scan());
+  EXPECT_TRUE(Has("default/web"));
+  withdrawn();
+  folder_.emplace(path_, path_ + "/.state", ConfigFolder::Limits());
+  EXPECT_TRUE(Scan());
+  withdrawn();
+  Write("grant.yaml", kGrant);
+  EXPECT_TRUE(Scan());
+  EXPECT_EQ(FirstError(), "");
+}
+
 TEST_F(ConfigFolderTest, ManyFilesAreReadAtOnceAndErrorsStayWithTheirs) {
   for (int i = 0; i < 40; ++i) {
     const std::string name = absl::StrCat("w", i);

@@ -246,7 +246,8 @@ void FileRegistry::ReportErrors() {
     ++counts[error.location.file];
     texts.push_back(error.ToString());
     if (std::find(reported_.begin(), reported_.end(), texts.back()) == reported_.end()) {
-      spdlog::error("{} (what was in force before stays in force)", texts.back());
+      spdlog::error("{}{}", texts.back(),
+                    error.in_force ? "" : " (what was in force before stays in force)");
     }
   }
   reported_ = std::move(texts);

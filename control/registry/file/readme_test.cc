@@ -32,7 +32,7 @@ TEST(ReadmeTest, EveryKindHasAnExampleThatIsTaken) {
     }
   }
   std::vector<const Resource*> all;
-  std::vector<bool> kinds(static_cast<int>(Kind::kGrpcRoute) + 1);
+  std::vector<bool> kinds(static_cast<int>(Kind::kReferenceGrant) + 1);
   for (const auto& resources : examples) {
     for (const Resource& resource : resources) {
       all.push_back(&resource);
@@ -43,8 +43,9 @@ TEST(ReadmeTest, EveryKindHasAnExampleThatIsTaken) {
     EXPECT_TRUE(kinds[i]) << InfoOf(static_cast<Kind>(i)).name << " has no example";
   }
   std::vector<ConfigError> errors;
-  EXPECT_NE(Model::Build(all, 1, absl::UnixEpoch(), &errors), nullptr)
-      << (errors.empty() ? "" : errors[0].ToString());
+  const auto model = Model::Build(all, 1, absl::UnixEpoch(), &errors);
+  ASSERT_NE(model, nullptr) << (errors.empty() ? "" : errors[0].ToString());
+  EXPECT_TRUE(model->ungranted().empty()) << model->ungranted()[0].ToString();
 }
 
 }  // namespace
