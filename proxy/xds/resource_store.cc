@@ -5,27 +5,15 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "api/xds/cluster.pb.h"
-#include "api/xds/endpoint.pb.h"
 #include "api/xds/listener.pb.h"
 #include "api/xds/names.h"
 #include "api/xds/route.pb.h"
 #include "proxy/config/route_translation.h"
 #include "proxy/config/strict_fields.h"
+#include "proxy/xds/unpack.h"
 
 namespace countersign::xds {
 namespace {
-
-using config::ClusterResource;
-
-template <typename Message>
-absl::Status Parse(const google::protobuf::Any& any, const std::string& what, Message* message) {
-  if (!any.Is<Message>() || !any.UnpackTo(message)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(what, ": is no ", Message::descriptor()->full_name()));
-  }
-  return absl::OkStatus();
-}
 
 template <typename Map, typename Key>
 std::string VersionIn(const Map& map, const Key& name) {
@@ -35,7 +23,8 @@ std::string VersionIn(const Map& map, const Key& name) {
 
 }  // namespace
 
-ResourceStore::ResourceStore() = default;
+ResourceStore::ResourceStore()
+    : clusters_([this](const std::string& name) { OnClusterChange(name); }) {}
 ResourceStore::~ResourceStore() = default;
 
 void ResourceStore::AddSink(config::ConfigSink* sink) {
@@ -77,71 +66,23 @@ void ResourceStore::Unwant(const net::Address& destination) {
 absl::Status ResourceStore::Update(ResourceType type, const std::string& name,
                                    const std::string& version,
                                    const google::protobuf::Any& resource) {
-  const std::string what = absl::StrCat(ResourceTypeLabel(type), " `", name, "`");
-  switch (type) {
-    case ResourceType::kListener:
-      if (absl::Status status = UpdateListener(name, version, resource); !status.ok()) {
-        return status;
-      }
-      break;
-    case ResourceType::kCluster: {
-      envoy::config::cluster::v3::Cluster message;
-      if (absl::Status status = Parse(resource, what, &message); !status.ok()) {
-        return status;
-      }
-      absl::StatusOr<ClusterResource> translated = config::TranslateCluster(message);
-      if (!translated.ok()) {
-        return translated.status();
-      }
-      if (translated->cluster.name != name) {
-        return absl::InvalidArgumentError(absl::StrCat(what, ".name: must be the resource's"));
-      }
-      ClusterEntry& entry = clusters_[name];
-      if (entry.resource.kind == ClusterResource::Kind::kEds) {
-        clusters_of_endpoints_[entry.resource.endpoints_name].erase(name);
-      }
-      entry.version = version;
-      entry.resource = *std::move(translated);
-      if (entry.resource.kind == ClusterResource::Kind::kEds) {
-        clusters_of_endpoints_[entry.resource.endpoints_name].insert(name);
-      }
-      RefreshCluster(name);
-      break;
-    }
-    case ResourceType::kEndpoints: {
-      envoy::config::endpoint::v3::ClusterLoadAssignment message;
-      if (absl::Status status = Parse(resource, what, &message); !status.ok()) {
-        return status;
-      }
-      absl::StatusOr<config::EndpointsResource> translated = config::TranslateEndpoints(message);
-      if (!translated.ok()) {
-        return translated.status();
-      }
-      if (message.cluster_name() != name) {
-        return absl::InvalidArgumentError(
-            absl::StrCat(what, ".cluster_name: must be the resource's name"));
-      }
-      endpoints_[name] = {version, *std::move(translated)};
-      for (const std::string& cluster : clusters_of_endpoints_[name]) {
-        RefreshCluster(cluster);
-      }
-      break;
-    }
-    case ResourceType::kRoutes:
-      if (absl::Status status = UpdateRoutes(name, version, resource); !status.ok()) {
-        return status;
-      }
-      break;
+  if (ClusterStore::Holds(type)) {
+    return clusters_.Update(type, name, version, resource);
   }
-  absent_[static_cast<int>(type)].erase(name);
-  return absl::OkStatus();
+  const absl::Status status = type == ResourceType::kListener
+                                  ? UpdateListener(name, version, resource)
+                                  : UpdateRoutes(name, version, resource);
+  if (status.ok()) {
+    absent_[static_cast<int>(type)].erase(name);
+  }
+  return status;
 }
 
 absl::Status ResourceStore::UpdateRoutes(const std::string& name, const std::string& version,
                                          const google::protobuf::Any& resource) {
   const std::string what = absl::StrCat("routes `", name, "`");
   envoy::config::route::v3::RouteConfiguration message;
-  if (absl::Status status = Parse(resource, what, &message); !status.ok()) {
+  if (absl::Status status = Unpack(resource, what, &message); !status.ok()) {
     return status;
   }
   if (absl::Status status = config::RefuseUnknownFields(message, what); !status.ok()) {
@@ -177,7 +118,7 @@ absl::Status ResourceStore::UpdateListener(const std::string& name, const std::s
                                            const google::protobuf::Any& resource) {
   const std::string what = absl::StrCat("listener `", name, "`");
   envoy::config::listener::v3::Listener message;
-  if (absl::Status status = Parse(resource, what, &message); !status.ok()) {
+  if (absl::Status status = Unpack(resource, what, &message); !status.ok()) {
     return status;
   }
   StandingListener listener;
@@ -278,10 +219,7 @@ void ResourceStore::ForgetClusterUser(const std::string& cluster, const net::Add
   }
 }
 
-void ResourceStore::RefreshCluster(const std::string& name) {
-  if (auto it = clusters_.find(name); it != clusters_.end()) {
-    it->second.assembled = nullptr;
-  }
+void ResourceStore::OnClusterChange(const std::string& name) {
   standing_dirty_ = true;
   if (auto users = users_.find(name); users != users_.end()) {
     dirty_.insert(users->second.begin(), users->second.end());
@@ -289,104 +227,27 @@ void ResourceStore::RefreshCluster(const std::string& name) {
 }
 
 void ResourceStore::Remove(ResourceType type, const std::string& name) {
-  switch (type) {
-    case ResourceType::kListener: {
-      const absl::optional<net::Address> address = DestinationOfName(name);
-      if (!address.has_value()) {
-        return;  // there is always some standing configuration: the last one
-      }
-      auto it = destinations_.find(*address);
-      if (it == destinations_.end()) {
-        return;
-      }
-      it->second.answered = true;
-      it->second.version.clear();
-      SetListener(*address, &it->second, {});
-      break;
+  if (ClusterStore::Holds(type)) {
+    clusters_.Remove(type, name);
+    return;
+  }
+  if (type == ResourceType::kListener) {
+    const absl::optional<net::Address> address = DestinationOfName(name);
+    if (!address.has_value()) {
+      return;  // there is always some standing configuration: the last one
     }
-    case ResourceType::kCluster:
-      if (auto it = clusters_.find(name); it != clusters_.end()) {
-        if (it->second.resource.kind == ClusterResource::Kind::kEds) {
-          clusters_of_endpoints_[it->second.resource.endpoints_name].erase(name);
-        }
-        clusters_.erase(it);
-      }
-      RefreshCluster(name);
-      break;
-    case ResourceType::kEndpoints:
-      endpoints_.erase(name);
-      for (const std::string& cluster : clusters_of_endpoints_[name]) {
-        RefreshCluster(cluster);
-      }
-      break;
-    case ResourceType::kRoutes:
-      routes_.erase(name);
-      RefreshUsersOfRoutes(name);
-      break;
+    auto it = destinations_.find(*address);
+    if (it == destinations_.end()) {
+      return;
+    }
+    it->second.answered = true;
+    it->second.version.clear();
+    SetListener(*address, &it->second, {});
+  } else {
+    routes_.erase(name);
+    RefreshUsersOfRoutes(name);
   }
   absent_[static_cast<int>(type)].insert(name);
-}
-
-std::shared_ptr<const config::Cluster> ResourceStore::Assemble(const std::string& name) {
-  auto it = clusters_.find(name);
-  if (it == clusters_.end()) {
-    if (!IsAbsent(ResourceType::kCluster, name)) {
-      return nullptr;
-    }
-    // The listener leads to a cluster that there is not: nothing is ready there.
-    auto none = std::make_shared<config::Cluster>();
-    none->name = name;
-    return none;
-  }
-  ClusterEntry& entry = it->second;
-  if (entry.assembled != nullptr) {
-    return entry.assembled;
-  }
-  switch (entry.resource.kind) {
-    case ClusterResource::Kind::kOriginalDst:
-      return nullptr;  // its callers deal with these
-    case ClusterResource::Kind::kStatic:
-      entry.assembled = config::AssembleCluster(entry.resource, entry.resource.static_endpoints);
-      break;
-    case ClusterResource::Kind::kEds: {
-      auto endpoints = endpoints_.find(entry.resource.endpoints_name);
-      if (endpoints != endpoints_.end()) {
-        entry.assembled = config::AssembleCluster(entry.resource, endpoints->second.resource);
-      } else if (IsAbsent(ResourceType::kEndpoints, entry.resource.endpoints_name)) {
-        entry.assembled = config::AssembleCluster(entry.resource, {});
-      }
-      break;
-    }
-  }
-  return entry.assembled;
-}
-
-bool ResourceStore::IsPassthrough(const std::string& cluster) const {
-  auto it = clusters_.find(cluster);
-  return it != clusters_.end() && it->second.resource.kind == ClusterResource::Kind::kOriginalDst;
-}
-
-std::shared_ptr<const config::Cluster> ResourceStore::AssembleFor(
-    const config::DestinationListener& listener, const std::string& name) {
-  std::shared_ptr<const config::Cluster> cluster = Assemble(name);
-  if (cluster == nullptr) {
-    return nullptr;
-  }
-  using config::AppProtocol;
-  auto it = clusters_.find(name);
-  const bool said = it != clusters_.end() && it->second.resource.protocol_said;
-  AppProtocol protocol = cluster->protocol;
-  if (!listener.http) {
-    protocol = AppProtocol::kTcp;
-  } else if (!said || protocol == AppProtocol::kTcp) {
-    protocol = listener.tcp ? AppProtocol::kAuto : AppProtocol::kHttp1;
-  }
-  if (protocol == cluster->protocol) {
-    return cluster;
-  }
-  auto copy = std::make_shared<config::Cluster>(*cluster);
-  copy->protocol = protocol;
-  return copy;
 }
 
 bool ResourceStore::ResolveRoutes(const DestinationEntry& entry, config::Destination* out) {
@@ -404,11 +265,11 @@ bool ResourceStore::ResolveRoutes(const DestinationEntry& entry, config::Destina
     }
   }
   for (const std::string& name : entry.clusters) {
-    const bool unknown = clusters_.find(name) == clusters_.end();
-    if (IsPassthrough(name) || (unknown && IsAbsent(ResourceType::kCluster, name))) {
+    const bool unknown = clusters_.Find(name) == nullptr;
+    if (clusters_.IsPassthrough(name) || (unknown && IsAbsent(ResourceType::kCluster, name))) {
       continue;
     }
-    std::shared_ptr<const config::Cluster> cluster = AssembleFor(entry.listener, name);
+    std::shared_ptr<const config::Cluster> cluster = clusters_.AssembleFor(entry.listener, name);
     if (cluster == nullptr) {
       return false;
     }
@@ -423,7 +284,7 @@ std::shared_ptr<const config::Destination> ResourceStore::Resolve(const Destinat
   }
   auto destination = std::make_shared<config::Destination>();
   const config::DestinationListener& listener = entry.listener;
-  if (entry.version.empty() || (!listener.http && IsPassthrough(listener.cluster))) {
+  if (entry.version.empty() || (!listener.http && clusters_.IsPassthrough(listener.cluster))) {
     // A listener that only says `pass through` says no more than that nothing is known.
     destination->kind = config::Destination::Kind::kUnknown;
     return destination;
@@ -444,7 +305,7 @@ std::shared_ptr<const config::Destination> ResourceStore::Resolve(const Destinat
     nowhere->protocol = config::AppProtocol::kHttp1;
     destination->cluster = std::move(nowhere);
   } else if (destination->cluster == nullptr) {
-    destination->cluster = AssembleFor(listener, listener.cluster);
+    destination->cluster = clusters_.AssembleFor(listener, listener.cluster);
   }
   return destination->cluster == nullptr ? nullptr : destination;
 }
@@ -455,10 +316,8 @@ void ResourceStore::PublishStanding() {
   if (inbound == standing_.end() || outbound == standing_.end()) {
     return;
   }
-  auto cluster = clusters_.find(outbound->second.cluster);
-  auto application = clusters_.find(inbound->second.cluster);
-  if (cluster == clusters_.end() || application == clusters_.end() ||
-      application->second.resource.kind != ClusterResource::Kind::kOriginalDst) {
+  if (clusters_.Find(outbound->second.cluster) == nullptr ||
+      !clusters_.IsPassthrough(inbound->second.cluster)) {
     return;
   }
   auto config = std::make_shared<config::ProxyConfig>();
@@ -466,7 +325,7 @@ void ResourceStore::PublishStanding() {
   config->http = inbound->second.http;
   config->locality = inbound->second.locality;
   config->outbound.name = outbound->second.policy;
-  config->outbound.mode = cluster->second.resource.kind == ClusterResource::Kind::kOriginalDst
+  config->outbound.mode = clusters_.IsPassthrough(outbound->second.cluster)
                               ? config::OutboundPolicy::Mode::kAllowAny
                               : config::OutboundPolicy::Mode::kRegistryOnly;
   proxy_config_ = std::move(config);
@@ -507,9 +366,9 @@ std::vector<std::string> ResourceStore::Needed(ResourceType type) const {
   const auto add_cluster = [&](const std::string& cluster) {
     if (type == ResourceType::kCluster) {
       unique.insert(cluster);
-    } else if (auto it = clusters_.find(cluster);
-               it != clusters_.end() && it->second.resource.kind == ClusterResource::Kind::kEds) {
-      unique.insert(it->second.resource.endpoints_name);
+    } else if (const config::ClusterResource* resource = clusters_.Find(cluster);
+               resource != nullptr && resource->kind == config::ClusterResource::Kind::kEds) {
+      unique.insert(resource->endpoints_name);
     }
   };
   if (type != ResourceType::kRoutes) {
@@ -533,7 +392,7 @@ std::vector<std::string> ResourceStore::Needed(ResourceType type) const {
 std::vector<std::string> ResourceStore::Missing(ResourceType type) const {
   std::vector<std::string> names;
   for (std::string& name : Needed(type)) {
-    if (VersionOf(type, name).empty() && !absent_[static_cast<int>(type)].contains(name)) {
+    if (VersionOf(type, name).empty() && !IsAbsent(type, name)) {
       names.push_back(std::move(name));
     }
   }
@@ -543,20 +402,16 @@ std::vector<std::string> ResourceStore::Missing(ResourceType type) const {
 std::vector<std::string> ResourceStore::DropUnneeded(ResourceType type) {
   const std::vector<std::string> needed = Needed(type);
   const absl::flat_hash_set<std::string> keep(needed.begin(), needed.end());
+  if (ClusterStore::Holds(type)) {
+    return clusters_.DropAllBut(type, keep);
+  }
   std::vector<std::string> dropped;
-  const auto collect = [&](const auto& map) {
-    for (const auto& entry : map) {
-      if (!keep.contains(entry.first)) {
-        dropped.push_back(entry.first);
+  if (type == ResourceType::kRoutes) {
+    for (const auto& [name, entry] : routes_) {
+      if (!keep.contains(name)) {
+        dropped.push_back(name);
       }
     }
-  };
-  if (type == ResourceType::kCluster) {
-    collect(clusters_);
-  } else if (type == ResourceType::kEndpoints) {
-    collect(endpoints_);
-  } else if (type == ResourceType::kRoutes) {
-    collect(routes_);
   }
   for (const std::string& name : absent_[static_cast<int>(type)]) {
     if (!keep.contains(name)) {
@@ -564,19 +419,7 @@ std::vector<std::string> ResourceStore::DropUnneeded(ResourceType type) {
     }
   }
   for (const std::string& name : dropped) {
-    if (type == ResourceType::kCluster) {
-      auto it = clusters_.find(name);
-      if (it != clusters_.end() && it->second.resource.kind == ClusterResource::Kind::kEds) {
-        auto of = clusters_of_endpoints_.find(it->second.resource.endpoints_name);
-        of->second.erase(name);
-        if (of->second.empty()) {
-          clusters_of_endpoints_.erase(of);
-        }
-      }
-      clusters_.erase(name);
-    } else if (type == ResourceType::kEndpoints) {
-      endpoints_.erase(name);
-    } else if (type == ResourceType::kRoutes) {
+    if (type == ResourceType::kRoutes) {
       routes_.erase(name);
     }
     absent_[static_cast<int>(type)].erase(name);
@@ -587,9 +430,8 @@ std::vector<std::string> ResourceStore::DropUnneeded(ResourceType type) {
 std::string ResourceStore::VersionOf(ResourceType type, const std::string& name) const {
   switch (type) {
     case ResourceType::kCluster:
-      return VersionIn(clusters_, name);
     case ResourceType::kEndpoints:
-      return VersionIn(endpoints_, name);
+      return clusters_.VersionOf(type, name);
     case ResourceType::kListener: {
       const absl::optional<net::Address> address = DestinationOfName(name);
       return address.has_value() ? VersionIn(destinations_, *address) : VersionIn(standing_, name);
@@ -603,9 +445,8 @@ std::string ResourceStore::VersionOf(ResourceType type, const std::string& name)
 size_t ResourceStore::size(ResourceType type) const {
   switch (type) {
     case ResourceType::kCluster:
-      return clusters_.size();
     case ResourceType::kEndpoints:
-      return endpoints_.size();
+      return clusters_.size(type);
     case ResourceType::kListener:
       return standing_.size() +
              std::count_if(destinations_.begin(), destinations_.end(),

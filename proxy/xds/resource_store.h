@@ -10,9 +10,9 @@
 #include "absl/status/status.h"
 #include "api/net/address.h"
 #include "google/protobuf/any.pb.h"
-#include "proxy/config/cluster_translation.h"
 #include "proxy/config/discovery.h"
 #include "proxy/config/listener_translation.h"
+#include "proxy/xds/cluster_store.h"
 #include "proxy/xds/resource_type.h"
 
 namespace countersign::xds {
@@ -77,15 +77,6 @@ class ResourceStore {
     config::Locality locality;      // of `inbound`
     std::string policy;             // of `outbound`
   };
-  struct ClusterEntry {
-    std::string version;
-    config::ClusterResource resource;
-    std::shared_ptr<const config::Cluster> assembled;  // null: to be made again
-  };
-  struct EndpointsEntry {
-    std::string version;
-    config::EndpointsResource resource;
-  };
   struct RoutesEntry {
     std::string version;
     std::shared_ptr<const config::RouteConfiguration> routes;
@@ -102,7 +93,7 @@ class ResourceStore {
 
   absl::Status UpdateListener(const std::string& name, const std::string& version,
                               const google::protobuf::Any& resource);
-  void RefreshCluster(const std::string& name);
+  void OnClusterChange(const std::string& name);
   absl::Status UpdateRoutes(const std::string& name, const std::string& version,
                             const google::protobuf::Any& resource);
   // What a destination refers to has changed: whom clusters and routes concern is put right.
@@ -112,14 +103,9 @@ class ResourceStore {
   void RefreshReferences(const net::Address& address, DestinationEntry* entry);
   void ForgetClusterUser(const std::string& cluster, const net::Address& address);
   bool IsAbsent(ResourceType type, const std::string& name) const {
-    return absent_[static_cast<int>(type)].contains(name);
+    return ClusterStore::Holds(type) ? clusters_.IsAbsent(type, name)
+                                     : absent_[static_cast<int>(type)].contains(name);
   }
-  // Null if something that it needs has not arrived, or if it has no endpoints of its own.
-  std::shared_ptr<const config::Cluster> Assemble(const std::string& name);
-  // The same, speaking what the listener that leads there says, where the cluster itself does not.
-  std::shared_ptr<const config::Cluster> AssembleFor(const config::DestinationListener& listener,
-                                                     const std::string& name);
-  bool IsPassthrough(const std::string& cluster) const;
   // Null if something that it needs has not arrived.
   std::shared_ptr<const config::Destination> Resolve(const DestinationEntry& entry);
   bool ResolveRoutes(const DestinationEntry& entry, config::Destination* out);
@@ -128,14 +114,12 @@ class ResourceStore {
   std::vector<config::ConfigSink*> sinks_;
   absl::flat_hash_map<std::string, StandingListener> standing_;
   absl::flat_hash_map<std::string, RoutesEntry> routes_;
-  absl::flat_hash_map<std::string, ClusterEntry> clusters_;
-  absl::flat_hash_map<std::string, EndpointsEntry> endpoints_;
-  absl::flat_hash_set<std::string> absent_[kResourceTypeCount];
+  ClusterStore clusters_;
+  absl::flat_hash_set<std::string> absent_[kResourceTypeCount];  // of listeners and routes
   absl::flat_hash_map<net::Address, DestinationEntry> destinations_;
   absl::flat_hash_map<std::string, absl::flat_hash_set<net::Address>> users_of_routes_;
   // Whom a cluster concerns.
   absl::flat_hash_map<std::string, absl::flat_hash_set<net::Address>> users_;
-  absl::flat_hash_map<std::string, absl::flat_hash_set<std::string>> clusters_of_endpoints_;
   absl::flat_hash_set<net::Address> dirty_;
   bool standing_dirty_ = false;
   std::shared_ptr<const config::ProxyConfig> proxy_config_;
