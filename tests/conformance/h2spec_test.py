@@ -6,9 +6,9 @@ import os
 import re
 import unittest
 
-from tests.support import forgery, mesh_relay, netns_test
-from tests.support.http_mesh import APP, PYTHON, HttpMesh
-from tests.support.mesh import STATE, publish, wait_for
+from tests.support import forgery, netns_test, pod_socket
+from tests.support.http_mesh import APP, HttpMesh
+from tests.support.mesh import STATE
 
 EXCEPTIONS = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'h2spec_exceptions.txt')
 RELAY = 9000
@@ -66,10 +66,8 @@ class H2specTest(HttpMesh):
 
     def test_the_meshs_side_of_the_inbound_sidecar(self):
         forger = forgery.Forger.of_the_mesh(f'{STATE}/forged', self.mesh)
-        chain, key = forger.leaf('h2spec', ['spiffe://demo.example/ns/demo/sa/h2spec'])
-        relay = self.legacy.spawn('relay', [PYTHON, publish(mesh_relay.__file__), str(RELAY), self.one.ipv4, str(APP), chain, key,
-                                            'countersign-h2'], uid=0)
-        wait_for('the relay listens', lambda: 'ready' in relay.output())
+        credentials = forger.leaf('h2spec', ['spiffe://demo.example/ns/demo/sa/h2spec'])
+        pod_socket.relay(self.legacy, RELAY, lambda: pod_socket.connect_tls(self.legacy, self.one.ipv4, APP, *credentials, 'countersign-h2'))
         self.check('mesh', self.legacy, '127.0.0.1', RELAY)
 
 

@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 
-from tests.support import applications, http_app, netns_test, websocket
+from tests.support import applications, http_app, netns_test, nginx, websocket
 from tests.support.mesh import publish, wait_for
 from tests.support.prometheus_text import Samples
 
@@ -14,6 +14,7 @@ WEBSOCKET = 8090
 GREETING = 7001  # applications.py from 7000
 NOBODY = 7999
 GRPC = 50051
+LENIENT = 82  # nginx, of which no configuration says what it speaks
 PYTHON = '/usr/bin/python3'
 
 
@@ -109,38 +110,21 @@ class HttpMesh(netns_test.MeshTestCase):
 
     @staticmethod
     def start_nginx(pod):
-        """Port 80 speaks HTTP/1.1, port 81 HTTP/2 in cleartext; /small, /medium and /large are files, PUT writes."""
+        """Ports 80 and 82 speak HTTP/1.1, port 81 HTTP/2 in cleartext; /small, /medium and /large are files, /identity says whom
+        it was told that the caller is."""
         os.makedirs(f'{pod.folder}/html')
-        os.chown(f'{pod.folder}/html', pod.uid, pod.uid)
         for name, size in (('small', 1_000), ('medium', 100_000), ('large', 5_000_000)):
             with open(f'{pod.folder}/html/{name}', 'wb') as file:
                 file.writelines(http_app.pattern(size))
-        with open(f'{pod.folder}/nginx.conf', 'w') as file:
-            file.write(f"""\
-pid {pod.folder}/nginx.pid;
-error_log stderr warn;
-worker_processes 1;
-events {{ worker_connections 512; }}
-http {{
-  access_log off;
-  client_body_temp_path {pod.folder}/body;
-  proxy_temp_path {pod.folder}/proxy;
-  fastcgi_temp_path {pod.folder}/fastcgi;
-  uwsgi_temp_path {pod.folder}/uwsgi;
-  scgi_temp_path {pod.folder}/scgi;
-  keepalive_timeout 300s;
-  server {{
+        nginx.start(pod, """\
     listen 80;
     listen [::]:80;
     listen 81 http2;
     listen [::]:81 http2;
-    root {pod.folder}/html;
-    location = /protocol {{ return 200 "$server_protocol\\n"; }}
-  }}
-}}
-""")
-        pod.spawn('nginx', ['/usr/sbin/nginx', '-e', 'stderr', '-c', f'{pod.folder}/nginx.conf', '-g', 'daemon off;'])
-        wait_for('nginx listens', lambda: pod.run(['curl', '-s', 'http://127.0.0.1/protocol']).stdout.strip() == 'HTTP/1.1')
+    listen 82;
+    listen [::]:82;
+    location = /protocol { return 200 "$server_protocol\\n"; }
+    location = /identity { return 200 "$http_x_forwarded_client_cert\\n"; }""", '/protocol', 'HTTP/1.1')
 
     client, one, two, files, rpc1, rpc2, legacy = (
         property(lambda self, name=name: self.mesh.pods[name]) for name in ('client', 'one', 'two', 'files', 'rpc1', 'rpc2', 'legacy'))

@@ -3,6 +3,7 @@
 import hashlib
 import os
 
+from tests.support import nginx
 from tests.support.mesh import MeshError, run, wait_for
 
 PAGE = 'The plain words that only api and its callers may read: Seraphim-42.'
@@ -24,31 +25,10 @@ def start_nginx(pod):
             piece = number.to_bytes(8, 'big') + block[8:]
             file.write(piece)
             digest.update(piece)
-    with open(f'{pod.folder}/nginx.conf', 'w') as file:
-        file.write(f"""\
-pid {pod.folder}/nginx.pid;
-error_log stderr warn;
-worker_processes 1;
-events {{ worker_connections 512; }}
-http {{
-  access_log off;
-  client_body_temp_path {pod.folder}/body;
-  proxy_temp_path {pod.folder}/proxy;
-  fastcgi_temp_path {pod.folder}/fastcgi;
-  uwsgi_temp_path {pod.folder}/uwsgi;
-  scgi_temp_path {pod.folder}/scgi;
-  keepalive_timeout 300s;
-  send_timeout 300s;
-  server {{
+    nginx.start(pod, """\
     listen 80;
     listen [::]:80;
-    root {pod.folder}/html;
-    location = /caller {{ return 200 "$remote_addr\\n"; }}
-  }}
-}}
-""")
-    pod.spawn('nginx', ['/usr/sbin/nginx', '-e', 'stderr', '-c', f'{pod.folder}/nginx.conf', '-g', 'daemon off;'])
-    wait_for('nginx listens', lambda: pod.run(['curl', '-s', 'http://127.0.0.1/']).stdout.strip() == PAGE)
+    location = /caller { return 200 "$remote_addr\\n"; }""", '/', PAGE)
     return digest.hexdigest()
 
 
