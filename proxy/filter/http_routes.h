@@ -24,7 +24,7 @@ class HttpRoutes final : public router::ClusterSource {
     upstream::ClusterRef cluster;
   };
 
-  // One reference, the caller's.
+  // One reference, the caller's. The last of `clusters` is the destination's own.
   HttpRoutes(std::shared_ptr<const config::RouteConfiguration> routes,
              std::vector<NamedCluster> clusters)
       : table_(std::move(routes)), clusters_(std::move(clusters)) {}
@@ -37,6 +37,9 @@ class HttpRoutes final : public router::ClusterSource {
       if (named.name == name) return named.cluster.get();
     }
     return nullptr;
+  }
+  upstream::Cluster* DestinationCluster() override {
+    return clusters_.empty() ? nullptr : clusters_.back().cluster.get();
   }
 
   // Somebody has a reference beside the first owner.

@@ -1,14 +1,18 @@
 #include "proxy/router/mirror.h"
 
 #include <string>
+#include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "proxy/router/router.h"
 
 namespace countersign::router {
 
+using upstream::RequestEvent;
+
 Mirror::Mirror(event::Dispatcher& dispatcher)
-    : timer_(dispatcher.timers(), this, [](void* self) { static_cast<Mirror*>(self)->Finish(); }) {}
+    : timer_(dispatcher.timers(), this, [](void* self) { static_cast<Mirror*>(self)->OnTimer(); }) {
+}
 
 Mirror::~Mirror() { Finish(); }
 
@@ -25,8 +29,9 @@ void Mirror::Start(upstream::Cluster& cluster, const http::RequestHead& head,
                    const buffer::Buffer& body, const http::HeaderMap* trailers,
                    std::optional<uint64_t> hash, std::chrono::milliseconds timeout) {
   upstream::Host* host = cluster.ChooseHost({.hash = hash, .tried = {}});
-  if (host == nullptr) return;
+  if (host == nullptr) return cluster.OnRequestEvent(RequestEvent::kMirrorNotReached);
   active_ = true;
+  cluster_ = &cluster;  // the host holds it while a stream is waited for
   head_.Clear();
   head_.CopyFrom(head);
   if (!head.authority.empty()) {
@@ -45,8 +50,14 @@ void Mirror::Start(upstream::Cluster& cluster, const http::RequestHead& head,
   cluster.NewStream(*host, *this);
 }
 
+void Mirror::OnTimer() {
+  if (cluster_ != nullptr) cluster_->OnRequestEvent(RequestEvent::kMirrorNotReached);
+  Finish();
+}
+
 void Mirror::Finish() {
   Cancel();
+  cluster_ = nullptr;
   if (stream_ != nullptr) std::exchange(stream_, nullptr)->Reset();
   timer_.Cancel();
   body_.Clear();
@@ -56,6 +67,7 @@ void Mirror::Finish() {
 }
 
 void Mirror::OnStreamReady(http::ClientStream& stream, const upstream::UpstreamConnectionInfo&) {
+  std::exchange(cluster_, nullptr)->OnRequestEvent(RequestEvent::kMirrorSent);
   stream_ = &stream;
   const bool has_body = !body_.empty();
   stream.SendHeaders(head_, !has_body && !has_trailers_);
@@ -64,6 +76,7 @@ void Mirror::OnStreamReady(http::ClientStream& stream, const upstream::UpstreamC
 }
 
 void Mirror::OnStreamFailed(upstream::PoolFailure, buffer::CloseReason, const std::string&) {
+  cluster_->OnRequestEvent(RequestEvent::kMirrorNotReached);
   Finish();
 }
 
@@ -87,6 +100,40 @@ void Mirror::OnTrailers(http::HeaderMap&) { OnResponseComplete(); }
 void Mirror::OnEnd(http::StreamEnd) {
   stream_ = nullptr;
   Finish();
+}
+
+void Mirrors::Choose(const std::vector<config::MirrorPolicy>& policies, Dice& dice) {
+  policies_ = &policies;
+  for (size_t i = 0; i < policies.size() && i < 32; ++i) {
+    if (dice.PerMillion(policies[i].per_million)) wanted_ |= 1u << i;
+  }
+}
+
+void Mirrors::Start(ClusterSource& clusters, const http::RequestHead& head, const RequestBody& body,
+                    std::optional<uint64_t> hash, std::chrono::milliseconds timeout) {
+  const bool kept = body.whole() && body.size() <= RequestBody::kMaxKept;
+  buffer::Buffer copy;
+  if (kept) body.CopyTo(copy);
+  for (size_t i = 0; wanted_ != 0; ++i, wanted_ >>= 1) {
+    if ((wanted_ & 1) == 0) continue;
+    upstream::Cluster* const cluster = clusters.FindCluster((*policies_)[i].cluster);
+    if (cluster == nullptr) continue;
+    Mirror* const mirror = kept ? FindIdle() : nullptr;
+    if (mirror == nullptr) {
+      cluster->OnRequestEvent(kept ? RequestEvent::kMirrorLimit : RequestEvent::kMirrorTooLarge);
+      continue;
+    }
+    mirror->Start(*cluster, head, copy, body.trailers(), hash,
+                  timeout.count() > 0 ? timeout : kTimeout);
+  }
+}
+
+Mirror* Mirrors::FindIdle() {
+  for (const auto& mirror : mirrors_) {
+    if (!mirror->active()) return mirror.get();
+  }
+  if (mirrors_.size() == kMost) return nullptr;
+  return mirrors_.emplace_back(std::make_unique<Mirror>(dispatcher_)).get();
 }
 
 }  // namespace countersign::router

@@ -1,16 +1,26 @@
-// A copy of a request, whose answer nobody waits for.
+// Copies of requests, whose answers nobody waits for.
 #ifndef COUNTERSIGN_PROXY_ROUTER_MIRROR_H_
 #define COUNTERSIGN_PROXY_ROUTER_MIRROR_H_
 
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
+#include "proxy/config/route.h"
 #include "proxy/event/dispatcher.h"
 #include "proxy/http/codec.h"
+#include "proxy/router/dice.h"
+#include "proxy/router/request_body.h"
 #include "proxy/upstream/cluster.h"
 #include "proxy/upstream/http_stream_request.h"
 
 namespace countersign::router {
+
+class ClusterSource;
 
 // Sends its copy and throws the response away. Nothing that happens to it touches the original. It
 // belongs to the original's router, outlives the request, and is used again once it is idle. On its
@@ -33,6 +43,7 @@ class Mirror final : private upstream::HttpStreamRequest, private http::ClientSt
   static std::string ShadowAuthority(absl::string_view authority);
 
  private:
+  void OnTimer();
   void Finish();
   // The response is complete; what is left of the request is not wanted.
   void OnResponseComplete();
@@ -52,11 +63,42 @@ class Mirror final : private upstream::HttpStreamRequest, private http::ClientSt
 
   bool active_ = false;
   bool has_trailers_ = false;
+  upstream::Cluster* cluster_ = nullptr;  // until there is a stream, or none to be had
   http::ClientStream* stream_ = nullptr;
   http::RequestHead head_;
   buffer::Buffer body_;
   http::HeaderMap trailers_;
   event::Timer timer_;
+};
+
+// The copies of one router's requests: which are wanted of the present one, and those that run. On
+// its worker's thread.
+class Mirrors {
+ public:
+  static constexpr size_t kMost = 8;  // that run at once
+
+  explicit Mirrors(event::Dispatcher& dispatcher) : dispatcher_(dispatcher) {}
+
+  // Which of the policies get the present request. They outlive it.
+  void Choose(const std::vector<config::MirrorPolicy>& policies, Dice& dice);
+  bool wanted() const { return wanted_ != 0; }
+  void Forget() { wanted_ = 0; }
+
+  // The request has come whole: sends what is wanted, if its body was kept. `timeout`: of the
+  // original; 0: none.
+  void Start(ClusterSource& clusters, const http::RequestHead& head, const RequestBody& body,
+             std::optional<uint64_t> hash, std::chrono::milliseconds timeout);
+
+ private:
+  // Of a copy whose route has no time-out of its own.
+  static constexpr std::chrono::milliseconds kTimeout{15'000};
+
+  Mirror* FindIdle();  // null: as many as may run do
+
+  event::Dispatcher& dispatcher_;
+  const std::vector<config::MirrorPolicy>* policies_ = nullptr;
+  uint32_t wanted_ = 0;  // a bit for each policy
+  std::vector<std::unique_ptr<Mirror>> mirrors_;
 };
 
 }  // namespace countersign::router

@@ -35,6 +35,7 @@ bool SpeaksMeshHttp(const config::Endpoint& endpoint) {
 
 Router::Router(event::Dispatcher& dispatcher)
     : dispatcher_(dispatcher),
+      mirrors_(dispatcher),
       deadlines_(dispatcher, this, [](void* self) { static_cast<Router*>(self)->OnTimer(); }) {}
 
 Router::~Router() {
@@ -65,6 +66,7 @@ void Router::Start(Downstream& downstream, const RequestContext& context, http::
   const config::FaultPolicy& fault = route().fault;
   if (fault.delay.count() > 0 && dice_.PerMillion(fault.delay_per_million)) {
     info_.flags.Add(kDelayInjected);
+    CountFault(upstream::RequestEvent::kFaultDelay);
     phase_ = Phase::kDelayed;
     deadlines_.Wait(fault.delay);
     return deadlines_.Arm();
@@ -72,10 +74,16 @@ void Router::Start(Downstream& downstream, const RequestContext& context, http::
   AfterDelay();
 }
 
+void Router::CountFault(upstream::RequestEvent fault) {
+  upstream::Cluster* const cluster = context_.clusters->DestinationCluster();
+  if (cluster != nullptr) cluster->OnRequestEvent(fault);
+}
+
 void Router::AfterDelay() {
   phase_ = Phase::kTrying;
   const config::FaultPolicy& fault = route().fault;
   if (dice_.PerMillion(fault.abort_per_million)) {
+    CountFault(upstream::RequestEvent::kFaultAbort);
     return Reply(FaultReply(Subject(), fault, grpc_));
   }
   switch (route().action) {
@@ -126,14 +134,10 @@ void Router::Forward() {
   hash_ = HashRequest(action().hash, *head_, context_.source, dice_);
   if (!PrepareHead()) return;
   retry_.Begin(action().retry);
-  if (!head_->opens_tunnel()) {
-    for (size_t i = 0; i < action().mirrors.size() && i < 32; ++i) {
-      if (dice_.PerMillion(action().mirrors[i].per_million)) mirror_mask_ |= 1u << i;
-    }
-  }
+  if (!head_->opens_tunnel()) mirrors_.Choose(action().mirrors, dice_);
   uint64_t content_length = 0;
   (void)absl::SimpleAtoi(head_->headers.Get(HeaderId::kContentLength), &content_length);
-  body_.Begin(retry_.possible() || mirror_mask_ != 0, content_length);
+  body_.Begin(retry_.possible() || mirrors_.wanted(), content_length);
   deadlines_.LimitIdle(action().idle_timeout.count() > 0 ? action().idle_timeout
                                                          : context_.default_idle_timeout);
   if (request_complete_ || head_->opens_tunnel()) deadlines_.LimitTotal(action().timeout);
@@ -232,14 +236,16 @@ void Router::OnResponseHead(http::ResponseHead& head, bool end) {
   // Only a sidecar can say it: the far one takes these words away from its application's answers.
   const bool unreached = info_.upstream_peer != nullptr &&
                          NeverReachedApplication(head.headers.Get(HeaderId::kCountersignFlags));
-  if (TryAgain(!tunnel_ && (retry_.Wants(head.status, grpc_status) ||
-                            (unreached && retry_.Wants(TryFailure::kConnect))))) {
-    return;
+  const bool again = !tunnel_ && (retry_.Wants(head.status, grpc_status) ||
+                                  (unreached && retry_.Wants(TryFailure::kConnect)));
+  if (TryAgain(again)) return;
+  if (!again && retry_.done() > 0) {
+    cluster_->OnRequestEvent(upstream::RequestEvent::kRetrySucceeded);
   }
 
   phase_ = Phase::kResponding;
   deadlines_.LimitTry(std::chrono::milliseconds(0));
-  if (mirror_mask_ == 0) body_.StopKeeping();
+  if (!mirrors_.wanted()) body_.StopKeeping();
   info_.first_byte = dispatcher_.now();
   if (tunnel_) {
     // A tunnel lasts as long as its two ends want. Only the route's own idle time-out ends it.
@@ -398,25 +404,8 @@ void Router::ReadDisable(bool disable) {
 }
 
 void Router::StartMirrors() {
-  const uint32_t mask = std::exchange(mirror_mask_, 0);
-  if (mask == 0 || !body_.whole() || body_.size() > RequestBody::kMaxKept) return;
-  buffer::Buffer body;
-  body_.CopyTo(body);
-  for (size_t i = 0; i < action().mirrors.size(); ++i) {
-    if ((mask & (1u << i)) == 0) continue;
-    upstream::Cluster* const cluster = context_.clusters->FindCluster(action().mirrors[i].cluster);
-    if (cluster == nullptr) continue;
-    Mirror* mirror = nullptr;
-    for (const auto& one : mirrors_) {
-      if (!one->active()) mirror = one.get();
-    }
-    if (mirror == nullptr) {
-      if (mirrors_.size() == kMaxMirrors) return;
-      mirror = mirrors_.emplace_back(std::make_unique<Mirror>(dispatcher_)).get();
-    }
-    mirror->Start(*cluster, *head_, body, body_.trailers(), hash_.hash,
-                  action().timeout.count() > 0 ? action().timeout : kMirrorTimeout);
-  }
+  if (!mirrors_.wanted()) return;
+  mirrors_.Start(*context_.clusters, *head_, body_, hash_.hash, action().timeout);
   if (phase_ == Phase::kResponding) body_.StopKeeping();
 }
 
@@ -427,11 +416,13 @@ bool Router::TryAgain(bool wanted) {
   if (!retry_.possible()) {
     if (retry_.exhausted()) {
       info_.flags.Add(kUpstreamRetryLimit);
+      cluster_->OnRequestEvent(upstream::RequestEvent::kRetryLimit);
       no_retry_ = "the policy's limit of retries is reached";
     }
     return false;
   }
   if (!body_.whole()) {
+    cluster_->OnRequestEvent(upstream::RequestEvent::kRetryBody);
     no_retry_ = "more of its body was sent than the 64 KiB that are kept for a repetition";
     return false;
   }
@@ -527,7 +518,7 @@ void Router::Close() {
   LetGo();
   EndRetry();
   body_.Clear();
-  mirror_mask_ = 0;
+  mirrors_.Forget();
 }
 
 void Router::Cancel() {

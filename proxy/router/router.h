@@ -55,6 +55,8 @@ class ClusterSource {
  public:
   // Null: there is none of that name.
   virtual upstream::Cluster* FindCluster(absl::string_view name) = 0;
+  // The own one of the destination that was called, wherever its routes lead; null: there is none.
+  virtual upstream::Cluster* DestinationCluster() = 0;
 
  protected:
   ~ClusterSource() = default;
@@ -97,7 +99,6 @@ struct RequestInfo {
 class Router final {
  public:
   static constexpr size_t kMaxHeld = 1 << 20;
-  static constexpr size_t kMaxMirrors = 8;  // of one router that run at once, over all its requests
 
   explicit Router(event::Dispatcher& dispatcher);
   ~Router();
@@ -130,10 +131,9 @@ class Router final {
     kResponding,  // the response's head went downstream: no retry any more
     kDone,
   };
-  // Of a copy whose route has no time-out of its own.
-  static constexpr std::chrono::milliseconds kMirrorTimeout{15'000};
 
   // In the order in which they come.
+  void CountFault(upstream::RequestEvent fault);
   void AfterDelay();
   void Answer(uint16_t status, absl::string_view body, absl::string_view location);
   void Forward();
@@ -196,7 +196,6 @@ class Router final {
   bool upstream_disabled_ = false;    // as the downstream was told
   bool retry_open_ = false;           // EndRetry is due
   uint32_t downstream_disabled_ = 0;  // count
-  uint32_t mirror_mask_ = 0;          // which of the route's mirrors get this request
   // Counts requests: whoever called back compares it, for the callback may have ended the request
   // and begun another one.
   uint64_t request_ = 0;
@@ -213,7 +212,7 @@ class Router final {
   // Answered in full, while their codec has yet to end them; and those that wait for work.
   std::vector<std::unique_ptr<UpstreamRequest>> ending_;
   std::vector<std::unique_ptr<UpstreamRequest>> spare_;
-  std::vector<std::unique_ptr<Mirror>> mirrors_;
+  Mirrors mirrors_;
 
   Deadlines deadlines_;
 

@@ -78,6 +78,7 @@ class RouterFixture : public upstream::testing::UpstreamFixture, private Cluster
 
   config::ForwardAction& action() { return route_.forward; }
   upstream::Cluster* FindCluster(absl::string_view name) override;
+  upstream::Cluster* DestinationCluster() override { return FindCluster("main"); }
 
   config::RouteConfiguration table_config_{.name = "table"};
   config::VirtualHost host_{.name = "host"};

@@ -173,6 +173,8 @@ TEST_F(RouterRetryTest, ABodyThatIsTooLargeToKeepIsNotRepeatedAndTheAnswerSaysSo
   EXPECT_EQ(router_->info().attempts, 1u);
   EXPECT_EQ(downstream_.flags, kUpstreamReset);
   EXPECT_THAT(downstream_.reply.sentence, HasSubstr("64 KiB"));
+  EXPECT_THAT(stats_.Serialize(),
+              HasSubstr("retries_refused_total{cluster=\"main\",reason=\"body\"} 1\n"));
 }
 
 TEST_F(RouterRetryTest, AStatusThatThePolicyNamesIsRepeatedAndTheClientSeesOnlyTheLastAnswer) {
@@ -203,6 +205,42 @@ TEST_F(RouterRetryTest, AStatusThatThePolicyNamesIsRepeatedAndTheClientSeesOnlyT
     EXPECT_EQ(router_->info().attempts, 3u);
     EXPECT_EQ(router_->info().flags, kUpstreamRetryLimit);
   }
+}
+
+TEST_F(RouterRetryTest, RetriesAreCountedByWhatBecameOfThem) {
+  auto server = Serve();
+  Main(*server);
+  action().retry = {.on = RetryPolicy::k5xx, .num_retries = 2};
+  Get();
+  EXPECT_THAT(stats_.Serialize(), Not(HasSubstr("countersign_cluster_retries")));
+  server->status = 503;
+  Fill();
+  Start();
+  ASSERT_TRUE(RunUntil([&] { return server->requests() == 2; }));
+  Settle();
+  server->status = 200;
+  ASSERT_TRUE(FinishWithRetries());
+  EXPECT_THAT(stats_.Serialize(),
+              HasSubstr("countersign_cluster_retries_total{cluster=\"main\"} 1\n"));
+  EXPECT_THAT(stats_.Serialize(),
+              HasSubstr("countersign_cluster_retries_succeeded_total{cluster=\"main\"} 1\n"));
+  EXPECT_THAT(stats_.Serialize(), Not(HasSubstr("countersign_cluster_retries_refused_total")));
+
+  server->status = 503;
+  Fill();
+  Start();
+  ASSERT_TRUE(FinishWithRetries());
+  EXPECT_THAT(stats_.Serialize(),
+              HasSubstr("countersign_cluster_retries_total{cluster=\"main\"} 3\n"));
+  EXPECT_THAT(stats_.Serialize(),
+              HasSubstr("countersign_cluster_retries_succeeded_total{cluster=\"main\"} 1\n"));
+  EXPECT_THAT(stats_.Serialize(),
+              HasSubstr("retries_refused_total{cluster=\"main\",reason=\"limit\"} 1\n"));
+
+  clusters_.clear();  // the series go with their cluster
+  Settle();
+  router_->Reset();
+  EXPECT_THAT(stats_.Serialize(), Not(HasSubstr("countersign_cluster_retries")));
 }
 
 TEST_F(RouterRetryTest, ACallThatEndsUnavailableInItsHeadIsRepeatedIfThePolicyNamesIt) {
@@ -247,6 +285,9 @@ TEST_F(RouterRetryTest, TheClustersBudgetLimitsRetries) {
   EXPECT_EQ(router_->info().attempts, 1u);
   EXPECT_EQ(downstream_.flags.ToString(), "UO,UR");
   EXPECT_THAT(downstream_.reply.sentence, HasSubstr("retry budget"));
+  EXPECT_THAT(stats_.Serialize(),
+              HasSubstr("retries_refused_total{cluster=\"main\",reason=\"overflow\"} 1\n"));
+  EXPECT_THAT(stats_.Serialize(), Not(HasSubstr("countersign_cluster_retries_total")));
 }
 
 TEST_F(RouterRetryTest, AClientThatLeavesWhileItWaitsForARetryGivesItsShareBack) {

@@ -361,6 +361,8 @@ TEST_F(RouterTest, FaultsDelayAndAbortAsThePolicySays) {
   ASSERT_TRUE(Finish());
   EXPECT_EQ(downstream_.body, "ok");
   EXPECT_EQ(router_->info().flags, kDelayInjected);
+  EXPECT_THAT(stats_.Serialize(),
+              HasSubstr("faults_injected_total{cluster=\"main\",fault=\"delay\"} 1\n"));
 
   route_.fault = {.abort_per_million = 1'000'000, .abort_status = 429, .abort_grpc_status = 8};
   Fill();
@@ -372,6 +374,13 @@ TEST_F(RouterTest, FaultsDelayAndAbortAsThePolicySays) {
   Start();
   EXPECT_EQ(downstream_.reply.grpc_status, 8);
   EXPECT_EQ(server->requests(), 1u);
+  // Of a route that leads to no cluster, too: the policy is about the destination.
+  route_.action = config::Route::Action::kRedirect;
+  Fill();
+  Start();
+  EXPECT_EQ(downstream_.flags, kFaultInjected);
+  EXPECT_THAT(stats_.Serialize(),
+              HasSubstr("faults_injected_total{cluster=\"main\",fault=\"abort\"} 3\n"));
 }
 
 TEST_F(RouterTest, ARequestWithoutARouteAClusterOrAnEndpointIsToldWhich) {

@@ -1,6 +1,7 @@
 // Upgrades, CONNECT, and mirrors.
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "proxy/router/mirror.h"
 #include "proxy/router/router_fixture.h"
 
@@ -130,6 +131,14 @@ TEST_F(RouterTunnelTest, ARouteMayForbidUpgrades) {
 
 class MirrorTest : public RouterFixture {
  protected:
+  // So many copies had this result.
+  bool Counted(const std::string& result, int count) {
+    return stats_.Serialize().find(
+               absl::StrCat("countersign_cluster_mirrored_requests_total{cluster=\"shadow\","
+                            "result=\"",
+                            result, "\"} ", count, "\n")) != std::string::npos;
+  }
+
   MirrorTest() : main_(Serve()), shadow_(Serve()) {
     Main(*main_);
     AddCluster("shadow", {shadow_->address()});
@@ -152,6 +161,7 @@ TEST_F(MirrorTest, ACopyGoesToTheMirrorUnderAShadowsName) {
   EXPECT_EQ(main_->requests(), 1u);
   EXPECT_EQ(Mirror::ShadowAuthority("[::1]:80"), "[::1]-shadow:80");
   EXPECT_EQ(Mirror::ShadowAuthority("[::1]"), "[::1]-shadow");
+  EXPECT_TRUE(Counted("sent", 1)) << stats_.Serialize();
 }
 
 TEST_F(MirrorTest, ABodyIsCopiedWholeOrNotAtAll) {
@@ -181,6 +191,8 @@ TEST_F(MirrorTest, ABodyIsCopiedWholeOrNotAtAll) {
   ASSERT_TRUE(Finish());
   Settle();
   EXPECT_EQ(shadow_->requests(), 1u);
+  EXPECT_TRUE(Counted("sent", 1)) << stats_.Serialize();
+  EXPECT_TRUE(Counted("too_large", 1)) << stats_.Serialize();
 }
 
 TEST_F(MirrorTest, AMirrorThatIsSlowBrokenOrMissingDoesNothingToTheOriginal) {
@@ -191,6 +203,12 @@ TEST_F(MirrorTest, AMirrorThatIsSlowBrokenOrMissingDoesNothingToTheOriginal) {
   clusters_.erase("shadow");
   Get();
   EXPECT_EQ(downstream_.body, "ok");
+  EXPECT_TRUE(RunUntil([&] { return Counted("not_reached", 1); })) << stats_.Serialize();
+  AddCluster("shadow", std::vector<net::Address>{});
+  clusters_.erase("shadow");
+  Get();
+  EXPECT_EQ(downstream_.body, "ok");
+  EXPECT_TRUE(Counted("not_reached", 2)) << stats_.Serialize();
   configs_.erase("shadow");
   clusters_.erase("shadow");
   Get();
@@ -200,14 +218,16 @@ TEST_F(MirrorTest, AMirrorThatIsSlowBrokenOrMissingDoesNothingToTheOriginal) {
 
 TEST_F(MirrorTest, MirrorsThatRunAtOnceAreBoundedAndEndByThemselves) {
   shadow_->hold = true;
-  for (size_t i = 0; i < 2 * Router::kMaxMirrors; ++i) Get();
+  for (size_t i = 0; i < 2 * Mirrors::kMost; ++i) Get();
   Settle();
-  EXPECT_EQ(shadow_->requests(), Router::kMaxMirrors);
+  EXPECT_EQ(shadow_->requests(), Mirrors::kMost);
+  EXPECT_TRUE(Counted("sent", Mirrors::kMost)) << stats_.Serialize();
+  EXPECT_TRUE(Counted("limit", Mirrors::kMost)) << stats_.Serialize();
   Advance(milliseconds(15'000));
   EXPECT_EQ(Count(*clusters_["shadow"], upstream::CircuitBreakers::Kind::kRequests), 0u);
   shadow_->hold = false;
   Get();
-  ASSERT_TRUE(RunUntil([&] { return shadow_->requests() == Router::kMaxMirrors + 1; }));
+  ASSERT_TRUE(RunUntil([&] { return shadow_->requests() == Mirrors::kMost + 1; }));
 }
 
 TEST_F(MirrorTest, AMirrorsConnectionIsUsedAgain) {
@@ -224,6 +244,23 @@ TEST_F(MirrorTest, AShareOfTheRequestsIsMirrored) {
   for (int i = 0; i < 10; ++i) Get();
   Settle();
   EXPECT_EQ(shadow_->requests(), 0u);
+}
+
+TEST_F(MirrorTest, ACopyThatGetsNoConnectionInItsTimeIsCountedOnce) {
+  TestServer::Options options;
+  options.protocol = kH2;
+  options.mute = true;  // its SETTINGS never come
+  TestServer mute(dispatcher_, options);
+  auto cluster = AddCluster("shadow", {mute.address()});
+  cluster->protocol = config::AppProtocol::kHttp2;
+  cluster->connect_timeout = milliseconds(600'000);
+  Get();
+  ASSERT_TRUE(RunUntil([&] { return mute.accepted() == 1; }));
+  Settle();
+  Advance(milliseconds(15'000));
+  EXPECT_TRUE(Counted("not_reached", 1)) << stats_.Serialize();
+  router_.reset();
+  EXPECT_TRUE(Counted("not_reached", 1)) << stats_.Serialize();
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // What two sidecars tell of the requests between them: metrics, access log, spans, clusters.
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <fstream>
 #include <future>
@@ -165,6 +166,80 @@ TEST(WorkerObservationTest, AWorkerTellsOfItsClustersAndTheirLimits) {
   EXPECT_EQ(clusters[0].hosts[0].connections_opened, 1u);
   ASSERT_EQ(clusters[0].limits.size(), 4u);
   EXPECT_EQ(clusters[0].limits[0].count, 1u);
+  close(fd);
+}
+
+// The pair's destination with this one route. `mirror` may be null.
+std::shared_ptr<const Destination> WithRoute(const HttpPair& pair, config::Route route,
+                                             std::shared_ptr<const config::Cluster> mirror) {
+  const auto plain = WithRoutes(Hbone(pair.captured(), net::Address()));
+  auto destination = std::make_shared<Destination>(*plain);
+  auto routes = std::make_shared<config::RouteConfiguration>(*plain->routes);
+  route.forward.clusters = routes->virtual_hosts[0].routes[0].forward.clusters;
+  route.forward.total_weight = 1;
+  routes->virtual_hosts[0].routes = {std::move(route)};
+  destination->routes = std::move(routes);
+  if (mirror != nullptr) destination->route_clusters.push_back(std::move(mirror));
+  return destination;
+}
+
+TEST(WorkerObservationTest, RetriesCopiesAndFaultsAreCountedWhereTheyHappen) {
+  std::atomic<int> asked{0};
+  Application application(HttpServer([&asked](const HttpMessage&) {
+    return ++asked == 1 ? std::string("HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n")
+                        : Response("well");
+  }));
+  Application other(HttpServer(Mirror));
+  HttpPair pair(application.address());
+  auto copies = std::make_shared<config::Cluster>();
+  copies->name = "default/copies";
+  copies->protocol = config::AppProtocol::kHttp1;
+  Endpoint endpoint;
+  endpoint.address = other.address();
+  endpoint.transport = EndpointTransport::kPlaintext;
+  copies->endpoints.push_back(endpoint);
+  config::Route route;
+  route.name = "counted";
+  route.forward.retry = {.on = config::RetryPolicy::k5xx, .num_retries = 2};
+  route.forward.mirrors = {{.cluster = copies->name}};
+  route.fault = {.delay_per_million = 1'000'000, .delay = std::chrono::milliseconds(1)};
+  pair.discovery().Set(application.address(), WithRoute(pair, route, copies));
+  const int fd = pair.Connect();
+  HttpReader reader(fd);
+  EXPECT_EQ(Exchange(fd, reader, "GET / HTTP/1.1\r\nHost: server\r\n\r\n").body, "well");
+  EXPECT_EQ(asked, 2);
+  for (const char* counted :
+       {"countersign_cluster_retries_total{cluster=\"default/server\"} 1\n",
+        "countersign_cluster_retries_succeeded_total{cluster=\"default/server\"} 1\n",
+        "countersign_cluster_mirrored_requests_total{cluster=\"default/copies\",result=\"sent\"} "
+        "1\n",
+        "countersign_cluster_faults_injected_total{cluster=\"default/server\",fault=\"delay\"} "
+        "1\n"}) {
+    EXPECT_TRUE(Eventually([&] { return pair.ClientStats(); }, counted));
+  }
+  close(fd);
+  // The far sidecar has done nothing of the kind.
+  for (const char* family : {"countersign_cluster_retries", "countersign_cluster_mirrored",
+                             "countersign_cluster_faults"}) {
+    EXPECT_EQ(pair.ServerStats().find(family), std::string::npos) << family;
+  }
+}
+
+TEST(WorkerObservationTest, AnAbortOnPurposeIsCountedForTheDestinationThatWasCalled) {
+  Application application(HttpServer(Mirror));
+  HttpPair pair(application.address());
+  config::Route route;
+  route.name = "aborted";
+  route.fault = {.abort_per_million = 1'000'000, .abort_status = 418};
+  pair.discovery().Set(application.address(), WithRoute(pair, route, nullptr));
+  const int fd = pair.Connect();
+  HttpReader reader(fd);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(Exchange(fd, reader, "GET / HTTP/1.1\r\nHost: server\r\n\r\n").status(), 418);
+  }
+  EXPECT_TRUE(Eventually([&] { return pair.ClientStats(); },
+                         "countersign_cluster_faults_injected_total{cluster=\"default/server\","
+                         "fault=\"abort\"} 3\n"));
   close(fd);
 }
 

@@ -222,6 +222,37 @@ inline constexpr Family kClusterHealthChecks{"countersign_cluster_health_checks_
                                              "Active health checks, by result: passed, failed.",
                                              Type::kCounter,
                                              {"cluster", "result"}};
+inline constexpr Family kClusterRetries{
+    "countersign_cluster_retries_total",
+    "Retries of requests to a cluster (Envoy's upstream_rq_retry).",
+    Type::kCounter,
+    {"cluster"}};
+inline constexpr Family kClusterRetriesSucceeded{
+    "countersign_cluster_retries_succeeded_total",
+    "Requests to a cluster whose retry brought an answer that was not to be tried again (Envoy's "
+    "upstream_rq_retry_success).",
+    Type::kCounter,
+    {"cluster"}};
+inline constexpr Family kClusterRetriesRefused{
+    "countersign_cluster_retries_refused_total",
+    "Retries that the policy wanted and that were not made, by reason: limit (its number of "
+    "retries; Envoy's upstream_rq_retry_limit_exceeded), overflow (the cluster's breaker or budget "
+    "of retries; upstream_rq_retry_overflow), body (more of it was sent than the 64 KiB kept).",
+    Type::kCounter,
+    {"cluster", "reason"}};
+inline constexpr Family kClusterMirrored{
+    "countersign_cluster_mirrored_requests_total",
+    "Copies of requests for a cluster that they are mirrored to, by result: sent, not_reached (no "
+    "endpoint, no connection, or an open circuit breaker), too_large (a body beyond 64 KiB), limit "
+    "(too many copies under way).",
+    Type::kCounter,
+    {"cluster", "result"}};
+inline constexpr Family kClusterFaults{
+    "countersign_cluster_faults_injected_total",
+    "Faults that a policy put into requests, by the called destination's own cluster and kind: "
+    "delay, abort.",
+    Type::kCounter,
+    {"cluster", "fault"}};
 
 // --- TCP (Istio's names and meanings under our prefix) ------------------------------------------
 
@@ -370,6 +401,11 @@ inline constexpr const Family* kFamilies[] = {
     &kClusterEjections,
     &kClusterEjectionsRefused,
     &kClusterHealthChecks,
+    &kClusterRetries,
+    &kClusterRetriesSucceeded,
+    &kClusterRetriesRefused,
+    &kClusterMirrored,
+    &kClusterFaults,
 };
 
 }  // namespace countersign::stats

@@ -228,9 +228,10 @@ void Cluster::OnHealthChanged(Host& host, const std::string& sentence) {
 void Cluster::OnChecked(Host&, bool passed) { stats_.OnChecked(passed); }
 
 bool Cluster::BeginRetry() {
-  if (breakers_.TryAdd(CircuitBreakers::Kind::kRetries)) return true;
-  OnOverflow(CircuitBreakers::Kind::kRetries);
-  return false;
+  const bool may = breakers_.TryAdd(CircuitBreakers::Kind::kRetries);
+  if (!may) OnOverflow(CircuitBreakers::Kind::kRetries);
+  OnRequestEvent(may ? RequestEvent::kRetry : RequestEvent::kRetryOverflow);
+  return may;
 }
 
 void Cluster::EndRetry() { breakers_.Remove(CircuitBreakers::Kind::kRetries); }

@@ -62,6 +62,8 @@ class Cluster final : public event::Deferred,
   // The retry breaker and budget. True must be followed by EndRetry once that try is over.
   bool BeginRetry();
   void EndRetry();
+  // For /metrics; BeginRetry counts its own.
+  void OnRequestEvent(RequestEvent event) { stats_.OnRequestEvent(event); }
 
   const CircuitBreakers& circuit_breakers() const { return breakers_; }
 

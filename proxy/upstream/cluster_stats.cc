@@ -9,6 +9,21 @@ namespace {
 
 constexpr const char* kHostStates[] = {"all", "usable", "ejected", "failed_check"};
 
+// Of each RequestEvent, in their order.
+struct Series {
+  const stats::Family& family;
+  const char* label;  // beside the cluster's; null: none
+};
+constexpr Series kRequestSeries[] = {
+    {stats::kClusterRetries, nullptr},        {stats::kClusterRetriesSucceeded, nullptr},
+    {stats::kClusterRetriesRefused, "limit"}, {stats::kClusterRetriesRefused, "overflow"},
+    {stats::kClusterRetriesRefused, "body"},  {stats::kClusterMirrored, "sent"},
+    {stats::kClusterMirrored, "not_reached"}, {stats::kClusterMirrored, "too_large"},
+    {stats::kClusterMirrored, "limit"},       {stats::kClusterFaults, "delay"},
+    {stats::kClusterFaults, "abort"},
+};
+static_assert(sizeof kRequestSeries / sizeof kRequestSeries[0] == kRequestEvents);
+
 }  // namespace
 
 ClusterStats::ClusterStats(stats::Registry& registry, std::string cluster)
@@ -60,6 +75,16 @@ void ClusterStats::OnChecked(bool passed) {
   Count(stats::kClusterHealthChecks, passed ? "passed" : "failed");
 }
 
+void ClusterStats::OnRequestEvent(RequestEvent event) {
+  stats::Cell*& cell = request_events_[static_cast<size_t>(event)];
+  if (cell == nullptr) {
+    const Series& series = kRequestSeries[static_cast<size_t>(event)];
+    cell = series.label == nullptr ? &registry_.Get(series.family, {cluster_})
+                                   : &registry_.Get(series.family, {cluster_, series.label});
+  }
+  cell->Add(1);
+}
+
 void ClusterStats::SetHosts(size_t all, size_t usable, size_t ejected, size_t failed_check) {
   const size_t values[] = {all, usable, ejected, failed_check};
   for (size_t i = 0; i < 4; ++i) hosts_[i]->Set(values[i]);
@@ -69,6 +94,15 @@ void ClusterStats::Release() {
   registry_.Release(stats::kClusterConnections, {cluster_});
   for (const char* state : kHostStates) registry_.Release(stats::kClusterHosts, {cluster_, state});
   if (opened_ != nullptr) registry_.Release(stats::kClusterConnectionsOpened, {cluster_});
+  for (size_t i = 0; i < kRequestEvents; ++i) {
+    if (request_events_[i] == nullptr) continue;
+    const Series& series = kRequestSeries[i];
+    if (series.label == nullptr) {
+      registry_.Release(series.family, {cluster_});
+    } else {
+      registry_.Release(series.family, {cluster_, series.label});
+    }
+  }
   for (const Used& used : used_) registry_.Release(*used.family, {cluster_, used.label});
 }
 
