@@ -131,18 +131,23 @@ VerifyError CheckLeafExtensions(X509* leaf) {
   return VerifyError::kNone;
 }
 
-bool EncodeAndDigest(X509* leaf, PeerSvid* svid) {
+bool Encode(X509* certificate, std::string* out) {
   unsigned char* der = nullptr;
-  const int length = i2d_X509(leaf, &der);
+  const int length = i2d_X509(certificate, &der);
   if (length <= 0) return false;
+  out->assign(reinterpret_cast<const char*>(der), static_cast<size_t>(length));
+  OPENSSL_free(der);
+  return true;
+}
+
+bool EncodeAndDigest(X509* leaf, PeerSvid* svid) {
+  if (!Encode(leaf, &svid->der)) return false;
   unsigned char hash[SHA256_DIGEST_LENGTH];
   // The low-level calls: OpenSSL 3.0's others fetch the algorithm by name each time.
   SHA256_CTX context;
   SHA256_Init(&context);
-  SHA256_Update(&context, der, static_cast<size_t>(length));
+  SHA256_Update(&context, svid->der.data(), svid->der.size());
   SHA256_Final(hash, &context);
-  svid->der.assign(reinterpret_cast<const char*>(der), static_cast<size_t>(length));
-  OPENSSL_free(der);
   svid->digest.assign(reinterpret_cast<const char*>(hash), sizeof(hash));
   return true;
 }
@@ -168,7 +173,7 @@ VerifyError FromX509Error(int error) {
 }
 
 VerifyError CheckPath(X509* leaf, STACK_OF(X509) * untrusted, STACK_OF(X509) * anchors,
-                      absl::Time now) {
+                      absl::Time now, std::vector<std::string>* intermediates) {
   X509StoreCtxPtr context(X509_STORE_CTX_new());
   if (context == nullptr || X509_STORE_CTX_init(context.get(), nullptr, leaf, untrusted) != 1) {
     return VerifyError::kUntrustedChain;
@@ -191,6 +196,12 @@ VerifyError CheckPath(X509* leaf, STACK_OF(X509) * untrusted, STACK_OF(X509) * a
     STACK_OF(X509)* chain = X509_STORE_CTX_get0_chain(context.get());
     for (int i = 1; i < sk_X509_num(chain); ++i) {
       if (X509_check_ca(sk_X509_value(chain, i)) != 1) result = VerifyError::kUntrustedChain;
+    }
+    // The last is the anchor.
+    for (int i = 1; i + 1 < sk_X509_num(chain); ++i) {
+      if (!Encode(sk_X509_value(chain, i), &intermediates->emplace_back())) {
+        result = VerifyError::kMalformed;
+      }
     }
   }
   ERR_clear_error();
@@ -250,7 +261,8 @@ VerifyError Verify(X509* leaf, STACK_OF(X509) * untrusted, const BundleSet& bund
   // Before the signatures, because it is so much cheaper.
   if (now < svid->not_before) return VerifyError::kNotYetValid;
   if (now > svid->not_after) return VerifyError::kExpired;
-  error = CheckPath(leaf, untrusted, anchors, now);
+  svid->intermediates.clear();
+  error = CheckPath(leaf, untrusted, anchors, now, &svid->intermediates);
   if (error != VerifyError::kNone) return error;
   if (deny_list.Denies(svid->id, svid->issuer, svid->serial)) return VerifyError::kDenied;
   return VerifyError::kNone;

@@ -4,6 +4,7 @@
 #define COUNTERSIGN_API_SPIFFE_VERIFIER_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "api/spiffe/openssl_ptr.h"
@@ -47,6 +48,9 @@ struct PeerSvid {
   absl::Time not_after;
   std::string der;     // the leaf
   std::string digest;  // SHA-256 of `der`
+  // DER of what stands between leaf and trust anchor on the path that Verify found, each the issuer
+  // of the one before. Nothing else that the peer presented.
+  std::vector<std::string> intermediates;
 };
 
 // At most this many certificates in a chain, leaf included.

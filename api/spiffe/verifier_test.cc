@@ -60,6 +60,23 @@ TEST_F(VerifierTest, AValidSvidIsAcceptedAndDescribed) {
   EXPECT_GT(svid_.not_after, absl::Now());
 }
 
+TEST_F(VerifierTest, TheIntermediatesAreThoseOfThePathAndNothingElseThatWasPresented) {
+  const TestAuthority second = intermediate_.Intermediate();
+  const IssuedLeaf leaf = second.Issue(Web());
+  ASSERT_EQ(VerifyChain(leaf.chain_der), VerifyError::kNone);
+  EXPECT_EQ(svid_.intermediates, (std::vector<std::string>{leaf.chain_der[1], leaf.chain_der[2]}));
+
+  // In another order, with the root and a stranger among them.
+  const TestAuthority stranger("cluster.local");
+  ASSERT_EQ(VerifyChain({leaf.chain_der[0], stranger.root_der(), leaf.chain_der[2],
+                         root_.root_der(), leaf.chain_der[1]}),
+            VerifyError::kNone);
+  EXPECT_EQ(svid_.intermediates, (std::vector<std::string>{leaf.chain_der[1], leaf.chain_der[2]}));
+
+  ASSERT_EQ(VerifyChain(root_.Issue(Web()).chain_der), VerifyError::kNone);
+  EXPECT_TRUE(svid_.intermediates.empty());
+}
+
 TEST_F(VerifierTest, ALeafOfTheRootItselfIsAccepted) {
   EXPECT_EQ(VerifyChain(root_.Issue(Web()).chain_der), VerifyError::kNone);
 }

@@ -19,6 +19,12 @@ std::string XfccOf(const spiffe::SpiffeId& own, const spiffe::PeerSvid& peer);
 // fields (RFC 8941, section 3.3.5).
 std::string ClientCertOf(const spiffe::PeerSvid& peer);
 
+// The value of Client-Cert-Chain (RFC 9440, section 2.3): the intermediates of the path that was
+// verified, from the one that signed the leaf upwards, as a list of byte sequences. Neither the
+// leaf, which Client-Cert has, nor the trust anchor, which whoever verifies has. Empty where there
+// are none: then the field is not sent.
+std::string ClientCertChainOf(const spiffe::PeerSvid& peer);
+
 // Takes away what claims to be an identity that we proved, or to be from another sidecar: the
 // headers above, and every `x-countersign-*`.
 void StripClaims(http::HeaderMap& headers);

@@ -25,6 +25,15 @@ TEST(ClientCertHeaderTest, ClientCertIsAByteSequence) {
   EXPECT_EQ(ClientCertOf(Peer()), ":MDEyMzQ1Ng==:");
 }
 
+TEST(ClientCertHeaderTest, ClientCertChainIsAListOfTheIntermediates) {
+  spiffe::PeerSvid peer = Peer();
+  EXPECT_EQ(ClientCertChainOf(peer), "");
+  peer.intermediates = {"abc"};
+  EXPECT_EQ(ClientCertChainOf(peer), ":YWJj:");
+  peer.intermediates = {"abc", "0123456", std::string("\0\xff", 2)};
+  EXPECT_EQ(ClientCertChainOf(peer), ":YWJj:, :MDEyMzQ1Ng==:, :AP8=:");
+}
+
 TEST(ClientCertHeaderTest, ClaimsAreTakenAwayHoweverOftenTheyStand) {
   http::HeaderMap headers;
   headers.Add("x-forwarded-client-cert", "a");

@@ -85,6 +85,7 @@ HttpConnectionManager::HttpConnectionManager(HttpShared& shared, Owner& owner,
     case config::HttpOptions::ForwardClientCert::kRfc9440:
       client_cert_ = ClientCertOf(*options_.peer);
       client_cert_name_ = http::HeaderId::kClientCert;
+      client_cert_chain_ = ClientCertChainOf(*options_.peer);
       break;
   }
 }

@@ -107,6 +107,7 @@ class HttpConnectionManager final : private buffer::ByteStream::Handler,
   const HttpConnectionOptions options_;
   std::string client_cert_;  // the value that tells the application who calls; empty: none
   http::HeaderId client_cert_name_ = http::HeaderId::kXForwardedClientCert;
+  std::string client_cert_chain_;  // beside Client-Cert; empty: none
   buffer::ByteStream* stream_ = nullptr;
   std::unique_ptr<http::ServerCodec> codec_;
   event::Task frame_;

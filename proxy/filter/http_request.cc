@@ -111,6 +111,9 @@ void HttpRequest::Name(RequestHead& head) {
   if (!connection_->client_cert_.empty()) {
     head.headers.AddBorrowed(connection_->client_cert_name_, connection_->client_cert_);
   }
+  if (!connection_->client_cert_chain_.empty()) {
+    head.headers.AddBorrowed(HeaderId::kClientCertChain, connection_->client_cert_chain_);
+  }
 }
 
 void HttpRequest::Forward(RequestHead& head) {

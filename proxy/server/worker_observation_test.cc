@@ -1,4 +1,5 @@
-// What two sidecars tell of the requests between them: metrics, access log, spans, clusters.
+// What two sidecars tell of the requests between them: metrics, access log, spans, clusters; and
+// what the application is told of its caller.
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
@@ -9,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "proxy/access_log/access_log.h"
 #include "proxy/server/worker_http_fixture.h"
@@ -167,6 +170,47 @@ TEST(WorkerObservationTest, AWorkerTellsOfItsClustersAndTheirLimits) {
   ASSERT_EQ(clusters[0].limits.size(), 4u);
   EXPECT_EQ(clusters[0].limits[0].count, 1u);
   close(fd);
+}
+
+TEST(WorkerObservationTest, TheApplicationGetsTheCallersCertificateAndItsPathAsRfc9440Says) {
+  Application application(HttpServer(Mirror));
+  HttpPair pair(application.address());
+  pair.ConfigureHttp(MtlsMode::kStrict,
+                     {.forward_client_cert = config::HttpOptions::ForwardClientCert::kRfc9440});
+  const auto bytes = [](absl::string_view der) {
+    return absl::StrCat(":", absl::Base64Escape(der), ":");
+  };
+  const auto count = [](const std::string& text, const std::string& part) {
+    size_t n = 0;
+    for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
+    return n;
+  };
+  // Signed by the root itself, then through two intermediates.
+  const TestAuthority first = pair.authority().Intermediate();
+  const TestAuthority second = first.Intermediate();
+  const std::string path = absl::StrCat(
+      "\r\nclient-cert-chain: ", bytes(spiffe::testing::CertificateToDer(second.certificate())),
+      ", ", bytes(spiffe::testing::CertificateToDer(first.certificate())), "\r\n");
+  for (const TestAuthority* authority : {&pair.authority(), &second}) {
+    const auto secret = SecretOf(*authority, kClientId, authority == &second ? 3 : 2);
+    pair.client().OnSecret(secret);
+    const int fd = pair.Connect();
+    HttpReader reader(fd);
+    for (int request = 0; request < 2; ++request) {
+      const std::string seen =
+          Exchange(fd, reader,
+                   "GET / HTTP/1.1\r\nHost: server\r\nClient-Cert: :AAAA:\r\n"
+                   "Client-Cert-Chain: :BBBB:\r\nClient-Cert-Chain: :CCCC:\r\n\r\n")
+              .body;
+      const std::string leaf = spiffe::testing::CertificateToDer(secret->chain[0].get());
+      EXPECT_EQ(count(seen, absl::StrCat("\r\nclient-cert: ", bytes(leaf), "\r\n")), 1u) << seen;
+      EXPECT_EQ(count(seen, "client-cert: "), 1u) << seen;
+      EXPECT_EQ(count(seen, "client-cert-chain: "), authority == &second ? 1u : 0u) << seen;
+      EXPECT_EQ(count(seen, path), authority == &second ? 1u : 0u) << seen;
+      EXPECT_EQ(count(seen, "x-forwarded-client-cert"), 0u) << seen;
+    }
+    close(fd);
+  }
 }
 
 // The pair's destination with this one route. `mirror` may be null.
