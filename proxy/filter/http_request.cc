@@ -135,6 +135,10 @@ void HttpRequest::Touch() { last_activity_ = shared_.dispatcher().now(); }
 void HttpRequest::OnData(Buffer& data, bool end) {
   Touch();
   received_ += data.size();
+  if (grpc_) {
+    request_messages_ += requests_in_.Count(data);
+    TellMessages();
+  }
   request_done_ = request_done_ || end;
   // After the answer only a tunnel's other direction goes on.
   if (!routed_ || (answered_ && !tunnel_)) return data.Clear();
@@ -185,6 +189,7 @@ void HttpRequest::OnResponse(http::ResponseHead& head, bool end) {
   if (connection_->options_.inbound && router_.info().attempts > 0)
     StripSidecarsWords(head.headers);
   if (grpc_ && end) ReadGrpcStatus(head.headers);  // trailers only
+  grpc_answer_ = grpc_ && http::IsGrpc(head.headers);
   if (router_.info().attempts == 0 && !head.headers.Has(HeaderId::kDate)) {
     head.headers.Add(HeaderId::kDate, shared_.date());  // an answer of the route's own
   }
@@ -198,9 +203,20 @@ void HttpRequest::ReadGrpcStatus(const http::HeaderMap& headers) {
   }
 }
 
+// As they pass: the call's end may be days away. While no endpoint is chosen they wait.
+void HttpRequest::TellMessages() {
+  if (request_messages_ + response_messages_ == 0 || router_.info().host == nullptr) return;
+  connection_->owner_.CellsOf(router_.info())
+      .AddMessages(std::exchange(request_messages_, 0), std::exchange(response_messages_, 0));
+}
+
 void HttpRequest::OnResponseData(Buffer& data, bool end) {
   Touch();
   sent_ += data.size();
+  if (grpc_answer_) {
+    response_messages_ += responses_in_.Count(data);
+    TellMessages();
+  }
   stream_->SendData(data, end);
   if (end) return OnResponseDone();
   if (!stopped_ && stream_->unsent() >= buffer::kHighWatermark) {
@@ -279,7 +295,9 @@ void HttpRequest::Record() {
   outcome.duration = std::chrono::duration_cast<std::chrono::microseconds>(now - started_);
   outcome.request_bytes = received_;
   outcome.response_bytes = sent_;
-  connection_->owner_.CellsOf(info).Record(outcome);
+  stats::RequestCells& cells = connection_->owner_.CellsOf(info);
+  cells.Record(outcome);
+  if (request_messages_ > 0) cells.AddMessages(request_messages_, 0);  // no endpoint got them
   if (shared_.sinks().access_log != nullptr) Log(flags, now);
   if (trace_.reported) Report(flags, now);
 }
@@ -372,9 +390,11 @@ void HttpRequest::Recycle() {
   flags_ = {};
   reason_ = path_ = {};
   received_ = sent_ = 0;
+  requests_in_ = responses_in_ = {};
+  request_messages_ = response_messages_ = 0;
   status_ = 0;
   grpc_status_ = -1;
-  grpc_ = tunnel_ = routed_ = request_done_ = answered_ = stopped_ = false;
+  grpc_ = grpc_answer_ = tunnel_ = routed_ = request_done_ = answered_ = stopped_ = false;
 }
 
 }  // namespace countersign::filter

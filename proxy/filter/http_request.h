@@ -6,6 +6,7 @@
 
 #include "absl/strings/string_view.h"
 #include "proxy/event/dispatcher.h"
+#include "proxy/filter/grpc_message_counter.h"
 #include "proxy/filter/http_routes.h"
 #include "proxy/filter/http_shared.h"
 #include "proxy/http/codec.h"
@@ -53,6 +54,7 @@ class HttpRequest final : private http::Stream::Handler, private router::Downstr
   void Reply(const router::LocalReply& reply);
   void OnResponseDone();
   void ReadGrpcStatus(const http::HeaderMap& headers);
+  void TellMessages();
   void Touch();
   void Record();
   void Log(absl::string_view flags, event::Instant now) const;
@@ -89,9 +91,15 @@ class HttpRequest final : private http::Stream::Handler, private router::Downstr
   event::Instant last_activity_{};
   uint64_t received_ = 0;  // of the bodies
   uint64_t sent_ = 0;
+  GrpcMessageCounter requests_in_;
+  GrpcMessageCounter responses_in_;
+  // gRPC messages that the counters have not heard of yet.
+  uint64_t request_messages_ = 0;
+  uint64_t response_messages_ = 0;
   uint16_t status_ = 0;
   int grpc_status_ = -1;
   bool grpc_ = false;
+  bool grpc_answer_ = false;  // its body is one of gRPC's, too
   bool tunnel_ = false;
   bool routed_ = false;        // the router has it
   bool request_done_ = false;  // all of it has come

@@ -1,4 +1,5 @@
 // HTTP/2 from end to end, and across versions.
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -82,6 +83,83 @@ TEST(WorkerHttp2Test, GrpcTrailersArriveAndAreCounted) {
   EXPECT_NE(call.trailers.find("grpc-status: 5"), std::string::npos) << call.trailers;
   EXPECT_NE(call.trailers.find("grpc-message: no such thing"), std::string::npos);
   EXPECT_TRUE(Eventually([&] { return pair.ServerStats(); }, "grpc_response_status=\"5\""));
+}
+
+// The value of the only series of `family`.
+std::string ValueOf(const std::string& page, const std::string& family) {
+  const size_t at = page.find("\n" + family + "{");
+  if (at == std::string::npos) return "none";
+  const size_t end = page.find('\n', at + 1);
+  const size_t value = page.rfind(' ', end) + 1;
+  return page.substr(value, end - value);
+}
+
+TEST(WorkerHttp2Test, GrpcMessagesAreCountedAtBothSidesWhileTheCallGoesOn) {
+  const std::string message("\0\0\0\0\3abc", 8);
+  // Answers every second message, with one of its own.
+  Application application(H2Server([&message](Exchange& exchange) {
+    http::ResponseHead head;
+    head.status = 200;
+    head.headers.Add(HeaderId::kContentType, "application/grpc+proto");
+    exchange.stream->SendHeaders(head, /*end=*/false);
+    exchange.on_data = [&message](Exchange& call) {
+      if (call.body.size() % (2 * message.size()) != 0) return;
+      buffer::Buffer answer;
+      answer.Append(message);
+      call.stream->SendData(answer, /*end=*/false);
+    };
+  }));
+  HttpPair pair(application.address(), config::AppProtocol::kHttp2);
+  H2Client client(pair.Connect());
+  Call call;
+  client.Begin(call, "POST", "/svc/Method", /*end=*/false, [](http::RequestHead& head) {
+    head.headers.Add(HeaderId::kContentType, "application/grpc");
+  });
+  for (int i = 1; i <= 3; ++i) {
+    // The first half ends in the first message's prefix.
+    client.Send(call, message.substr(0, 3), /*end=*/false);
+    client.Send(call, message.substr(3) + message, /*end=*/false);
+    ASSERT_TRUE(client.Run([&] { return call.body.size() == i * message.size(); }));
+    for (const auto& side : {std::function([&] { return pair.ClientStats(); }),
+                             std::function([&] { return pair.ServerStats(); })}) {
+      EXPECT_TRUE(Eventually([&] { return ValueOf(side(), "countersign_request_messages_total"); },
+                             std::to_string(2 * i)));
+      EXPECT_TRUE(Eventually([&] { return ValueOf(side(), "countersign_response_messages_total"); },
+                             std::to_string(i)));
+    }
+  }
+  call.stream->Reset();
+  call.stream = nullptr;
+  PumpOut(client.codec(), client.fd());
+  ASSERT_TRUE(Eventually([&] { return pair.ClientStats(); }, "response_flags=\"DC\""));
+  EXPECT_EQ(ValueOf(pair.ClientStats(), "countersign_request_messages_total"), "6");
+}
+
+TEST(WorkerHttp2Test, WhatOnlyLooksLikeGrpcsMessagesIsNotCounted) {
+  const std::string message("\0\0\0\0\3abc", 8);
+  Application application(H2Server([&message](Exchange& exchange) {
+    exchange.on_data = [&message](Exchange& call) {
+      if (call.complete) call.Respond(200, message);
+    };
+  }));
+  HttpPair pair(application.address(), config::AppProtocol::kHttp2);
+  H2Client client(pair.Connect());
+  // A call whose answer is none of gRPC's, and requests of other types.
+  for (const char* type : {"application/json", "application/grpc-web", "application/grpc"}) {
+    Call call;
+    client.Begin(call, "POST", "/svc/Method", /*end=*/false, [type](http::RequestHead& head) {
+      head.headers.Add(HeaderId::kContentType, type);
+    });
+    client.Send(call, message, /*end=*/true);
+    ASSERT_TRUE(client.Run([&] { return call.ends > 0; }));
+    EXPECT_EQ(call.body, message);
+  }
+  for (const auto& side : {std::function([&] { return pair.ClientStats(); }),
+                           std::function([&] { return pair.ServerStats(); })}) {
+    EXPECT_TRUE(Eventually([&] { return side(); }, "request_protocol=\"grpc\""));
+    EXPECT_EQ(ValueOf(side(), "countersign_request_messages_total"), "1");
+    EXPECT_EQ(ValueOf(side(), "countersign_response_messages_total"), "0");
+  }
 }
 
 TEST(WorkerHttp2Test, GrpcHearsOfRefusalsInTrailers) {

@@ -321,6 +321,16 @@ inline constexpr Family kResponseBytes{
     Type::kHistogram,
     {COUNTERSIGN_REQUEST_LABELS},
     {0, 256, 1024, 4096, 16'384, 65'536, 1'048'576, 16'777'216, 268'435'456}};
+inline constexpr Family kRequestMessages{
+    "countersign_request_messages_total",
+    "Messages that callers have sent in gRPC calls, counted as they pass.",
+    Type::kCounter,
+    {COUNTERSIGN_REQUEST_LABELS}};
+inline constexpr Family kResponseMessages{
+    "countersign_response_messages_total",
+    "Messages that were sent back in gRPC calls, counted as they pass.",
+    Type::kCounter,
+    {COUNTERSIGN_REQUEST_LABELS}};
 
 #undef COUNTERSIGN_REQUEST_LABELS
 
@@ -377,6 +387,8 @@ inline constexpr const Family* kFamilies[] = {
     &kRequestDuration,
     &kRequestBytes,
     &kResponseBytes,
+    &kRequestMessages,
+    &kResponseMessages,
     &kAccessLogDropped,
     &kSpansExported,
     &kSpansDropped,

@@ -48,6 +48,10 @@ struct RequestCells::State {
     Histogram& request_bytes;
     Histogram& response_bytes;
   };
+  struct Messages {
+    Cell& requests;
+    Cell& responses;
+  };
   struct Entry {
     uint16_t status;
     int16_t grpc_status;
@@ -138,6 +142,15 @@ struct RequestCells::State {
     return *found;
   }
 
+  Messages& MessagesOfCalls() {
+    if (!messages.has_value()) {
+      const Labels labels = LabelsOf(/*grpc=*/true, {}, {}, {});
+      messages.emplace(Messages{registry.Acquire(kRequestMessages, labels.pair_and_protocol()),
+                                registry.Acquire(kResponseMessages, labels.pair_and_protocol())});
+    }
+    return *messages;
+  }
+
   void RetireAll() {
     for (const Entry& entry : entries) {
       const std::string code = absl::StrCat(entry.status);
@@ -156,6 +169,11 @@ struct RequestCells::State {
         registry.Retire(kResponseBytes, labels.pair_and_protocol(), known->response_bytes);
       }
     }
+    if (messages.has_value()) {
+      const Labels labels = LabelsOf(/*grpc=*/true, {}, {}, {});
+      registry.Retire(kRequestMessages, labels.pair_and_protocol(), messages->requests);
+      registry.Retire(kResponseMessages, labels.pair_and_protocol(), messages->responses);
+    }
   }
 
   Registry& registry;
@@ -164,6 +182,7 @@ struct RequestCells::State {
   std::vector<Entry> entries;
   std::array<Cell*, 2> overflow{};  // http, grpc
   std::array<std::optional<Sizes>, 2> sizes;
+  std::optional<Messages> messages;
 };
 
 RequestCells::RequestCells(Registry& registry, const RequestLabels& labels)
@@ -184,6 +203,12 @@ void RequestCells::Record(const RequestOutcome& outcome) {
   sizes.duration.Record(static_cast<uint64_t>(std::max<int64_t>(outcome.duration.count(), 0)));
   sizes.request_bytes.Record(outcome.request_bytes);
   sizes.response_bytes.Record(outcome.response_bytes);
+}
+
+void RequestCells::AddMessages(uint64_t requests, uint64_t responses) {
+  State::Messages& messages = state_->MessagesOfCalls();
+  messages.requests.Add(requests);
+  messages.responses.Add(responses);
 }
 
 }  // namespace countersign::stats

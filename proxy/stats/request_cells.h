@@ -48,6 +48,8 @@ class RequestCells {
   RequestCells& operator=(const RequestCells&) = delete;
 
   void Record(const RequestOutcome& outcome);
+  // Messages of gRPC calls, either way, that have passed since the last call of this.
+  void AddMessages(uint64_t requests, uint64_t responses);
 
  private:
   struct State;

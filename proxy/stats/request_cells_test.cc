@@ -98,6 +98,7 @@ TEST(RequestCellsTest, AfterItsFirstUseARecordingAllocatesNothing) {
     for (const uint16_t status : {200, 404, 503}) {
       cells.Record({.status = status, .flags = "UF,URX"});
       cells.Record({.status = status, .grpc_status = 0, .grpc = true});
+      cells.AddMessages(1, 2);
     }
   };
   record_all();
@@ -182,6 +183,25 @@ TEST(RequestCellsTest, AHandleThatWasFoldedIsNotTakenForALaterSeries) {
   registry.DropRetired(std::chrono::seconds(0));
   own.Record({.status = 200});
   EXPECT_THAT(registry.Serialize(), HasSubstr("destination_workload=\"late\""));
+}
+
+TEST(RequestCellsTest, MessagesAreCountedForCallsAlone) {
+  Registry registry;
+  {
+    RequestCells cells(registry, Pair());
+    cells.Record({.status = 200});
+    EXPECT_EQ(SeriesOf(registry.Serialize(), "countersign_request_messages_total"), 0u);
+    cells.AddMessages(1, 0);
+    cells.AddMessages(2, 5);
+    EXPECT_THAT(registry.Serialize(),
+                HasSubstr(absl::StrCat("countersign_request_messages_total{", kPairText,
+                                       ",request_protocol=\"grpc\"} 3\n")));
+    EXPECT_THAT(registry.Serialize(),
+                HasSubstr(absl::StrCat("countersign_response_messages_total{", kPairText,
+                                       ",request_protocol=\"grpc\"} 5\n")));
+  }
+  registry.DropRetired(std::chrono::seconds(0));
+  EXPECT_EQ(registry.Serialize(), "");
 }
 
 TEST(RequestCellsTest, WhatIsOnlyADurationOrEmptyIsRecordedToo) {
