@@ -81,11 +81,21 @@ absl::Status SetHostPort(const std::string& value, const char* example, std::str
   uint32_t port = 0;
   if (colon == std::string::npos || colon == 0 ||
       !absl::SimpleAtoi(value.substr(colon + 1), &port) || port == 0 || port > 65535 ||
-      value.find_first_of("/ \t") != std::string::npos) {
+      value.find_first_of("/@ \t") != std::string::npos) {
     return absl::InvalidArgumentError(absl::StrCat("write HOST:PORT, such as ", example));
   }
   *out = value;
   return absl::OkStatus();
+}
+
+// OpenTelemetry's convention (OTLP exporter, OTEL_EXPORTER_OTLP_ENDPOINT): the scheme decides.
+absl::Status SetCollector(const std::string& value, server::Options* options) {
+  absl::string_view host_port = value;
+  options->otlp_tls = absl::ConsumePrefix(&host_port, "https://");
+  if (!options->otlp_tls) absl::ConsumePrefix(&host_port, "http://");
+  return SetHostPort(std::string(host_port),
+                     "localhost:4317, and https:// before it for a collector with TLS",
+                     &options->otlp_endpoint);
 }
 
 absl::Status SetLimit(const std::string& value, uint32_t* limit) {
@@ -156,6 +166,11 @@ absl::Status Check(const Settings& settings) {
   const server::Options& options = settings.server;
   if (options.workload.empty() != options.workload_namespace.empty()) {
     return absl::InvalidArgumentError("--workload and --namespace belong together: give both");
+  }
+  if (!options.otlp_ca_file.empty() && !options.otlp_tls) {
+    return absl::InvalidArgumentError(
+        "--otlp-ca-file is for a collector that is spoken to by TLS: write --otlp-endpoint "
+        "https://HOST:PORT, or leave --otlp-ca-file out");
   }
   return absl::OkStatus();
 }
@@ -382,19 +397,30 @@ const std::vector<Flag>& Flags() {
              return absl::OkStatus();
            }},
       {.name = "otlp-endpoint",
-       .value = "HOST:PORT",
+       .value = "[SCHEME://]HOST:PORT",
        .fallback = "off",
        .help =
-           "Where spans go: a collector that takes OTLP over gRPC without TLS (4317), beside the "
-           "pod or on its node; or off. Which requests are traced is decided by whoever calls, "
-           "or by the Mesh's configuration.",
+           "Where spans go: a collector that takes OTLP over gRPC (4317); or off. With https:// by "
+           "TLS, and its certificate must be for HOST; with http:// or without a scheme in "
+           "plaintext, for one beside the pod or on its node. Which requests are traced is decided "
+           "by whoever calls, or by the Mesh's configuration.",
        .set =
            [](const std::string& value, Settings& settings) {
              if (value == "off") {
                settings.server.otlp_endpoint.clear();
                return absl::OkStatus();
              }
-             return SetHostPort(value, "localhost:4317", &settings.server.otlp_endpoint);
+             return SetCollector(value, &settings.server);
+           }},
+      {.name = "otlp-ca-file",
+       .value = "FILE",
+       .fallback = "",
+       .help = "PEM certificates of the authorities that the certificate of an https:// collector "
+               "must chain to, read at start; the system's otherwise.",
+       .set =
+           [](const std::string& value, Settings& settings) {
+             settings.server.otlp_ca_file = value;
+             return absl::OkStatus();
            }},
       {.name = "otlp-service-name",
        .value = "NAME",

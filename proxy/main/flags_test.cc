@@ -125,6 +125,35 @@ TEST_F(FlagsTest, LimitsAndCollector) {
   EXPECT_THAT(Error({"--otlp-endpoint", "collector"}), HasSubstr("localhost:4317"));
 }
 
+TEST_F(FlagsTest, TheSchemeOfTheCollectorDecidesOnTls) {
+  for (const char* plain : {"localhost:4317", "http://localhost:4317"}) {
+    absl::StatusOr<Settings> settings = Parse({"--otlp-endpoint", plain});
+    ASSERT_TRUE(settings.ok()) << settings.status();
+    EXPECT_EQ(settings->server.otlp_endpoint, "localhost:4317");
+    EXPECT_FALSE(settings->server.otlp_tls);
+  }
+  absl::StatusOr<Settings> settings =
+      Parse({"--otlp-endpoint", "https://[::1]:4317", "--otlp-ca-file", "/ca.pem"});
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  EXPECT_EQ(settings->server.otlp_endpoint, "[::1]:4317");
+  EXPECT_TRUE(settings->server.otlp_tls);
+  EXPECT_EQ(settings->server.otlp_ca_file, "/ca.pem");
+  EXPECT_EQ(Parse({"--otlp-endpoint=https://c:1"})->server.otlp_ca_file, "");
+  for (const char* wrong : {"https://collector", "https://c:4317/v1/traces", "ftp://c:4317",
+                            "HTTPS://c:4317", "https://user@c:4317", "https://"}) {
+    EXPECT_THAT(Error({"--otlp-endpoint", wrong}), HasSubstr("localhost:4317, and https://"))
+        << wrong;
+  }
+}
+
+TEST_F(FlagsTest, AnAuthorityForACollectorWithoutTlsIsRefused) {
+  for (const char* endpoint : {"off", "localhost:4317", "http://localhost:4317"}) {
+    EXPECT_THAT(Error({"--otlp-endpoint", endpoint, "--otlp-ca-file", "/ca.pem"}),
+                HasSubstr("write --otlp-endpoint https://HOST:PORT, or leave"))
+        << endpoint;
+  }
+}
+
 TEST_F(FlagsTest, HelpNamesEveryFlag) {
   const absl::Status help = Parse({"--help"}).status();
   EXPECT_EQ(help.code(), absl::StatusCode::kCancelled);

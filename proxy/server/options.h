@@ -34,7 +34,9 @@ struct Options {
 
   access_log::AccessLogOptions access_log;  // with an empty path: none
   std::string otlp_endpoint;                // host:port of a collector; empty: none
-  std::string otlp_service_name;            // empty: WORKLOAD.NAMESPACE
+  bool otlp_tls = false;
+  std::string otlp_ca_file;       // with otlp_tls; empty: the system's authorities
+  std::string otlp_service_name;  // empty: WORKLOAD.NAMESPACE
   uint32_t concurrency = 1;
   // Of one worker each: see WorkerOptions.
   uint32_t max_connections = 65'536;

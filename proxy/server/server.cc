@@ -16,6 +16,7 @@
 #include "proxy/server/process_stats.h"
 #include "proxy/stats/families.h"
 #include "proxy/tls/handshake_rehearsal.h"
+#include "proxy/trace/collector_authorities.h"
 #include "proxy/trace/otlp_exporter.h"
 
 namespace countersign::server {
@@ -119,6 +120,14 @@ absl::Status Server::Start() {
   if (!options_.otlp_endpoint.empty()) {
     trace::OtlpExporterOptions otlp;
     otlp.endpoint = options_.otlp_endpoint;
+    otlp.tls = options_.otlp_tls;
+    if (!options_.otlp_ca_file.empty()) {
+      absl::StatusOr<std::string> authorities = trace::ReadAuthorities(options_.otlp_ca_file);
+      if (!authorities.ok()) {
+        return authorities.status();
+      }
+      otlp.authorities_pem = *std::move(authorities);
+    }
     otlp.service_name = options_.otlp_service_name;
     otlp.service_namespace = options_.workload_namespace;
     if (otlp.service_name.empty()) {

@@ -74,6 +74,14 @@ void Fill(const Span& span, otlp::trace::v1::Span* out) {
   }
 }
 
+// The host is checked by gRPC, against the certificate's subject alternative names.
+std::shared_ptr<grpc::ChannelCredentials> CredentialsOf(const OtlpExporterOptions& options) {
+  if (!options.tls) return grpc::InsecureChannelCredentials();
+  grpc::SslCredentialsOptions tls;
+  tls.pem_root_certs = options.authorities_pem;
+  return grpc::SslCredentials(tls);
+}
+
 std::string GrpcTarget(const std::string& endpoint) {
   const absl::StatusOr<net::Address> address = net::Address::Parse(endpoint);
   if (!address.ok()) return absl::StrCat("dns:///", endpoint);
@@ -85,7 +93,7 @@ std::string GrpcTarget(const std::string& endpoint) {
 // One call at a time, waited for: this thread has nothing else to do.
 class OtlpExporter::Channel {
  public:
-  explicit Channel(const std::string& endpoint) : stub_(MakeChannel(endpoint)) {}
+  explicit Channel(const OtlpExporterOptions& options) : stub_(MakeChannel(options)) {}
   ~Channel() {
     queue_.Shutdown();
     void* tag = nullptr;
@@ -119,14 +127,14 @@ class OtlpExporter::Channel {
   }
 
  private:
-  static std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint) {
+  static std::shared_ptr<grpc::Channel> MakeChannel(const OtlpExporterOptions& options) {
     grpc::ChannelArguments arguments;
     arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
     arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
     arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
     arguments.SetInt(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, kMaxResponseBytes);
     arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-    return grpc::CreateCustomChannel(GrpcTarget(endpoint), grpc::InsecureChannelCredentials(),
+    return grpc::CreateCustomChannel(GrpcTarget(options.endpoint), CredentialsOf(options),
                                      arguments);
   }
 
@@ -165,7 +173,7 @@ void OtlpExporter::Submit(Span span) {
 
 void OtlpExporter::Run() {
   pthread_setname_np(pthread_self(), "otlp-exporter");
-  Channel channel(options_.endpoint);
+  Channel channel(options_);
   std::vector<Span> batch;
   batch.reserve(options_.max_queued);
   for (bool stop = false; !stop;) {

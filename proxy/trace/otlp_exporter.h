@@ -18,7 +18,9 @@
 namespace countersign::trace {
 
 struct OtlpExporterOptions {
-  std::string endpoint;  // host:port of a collector that speaks OTLP over gRPC without TLS
+  std::string endpoint;         // host:port of a collector that speaks OTLP over gRPC
+  bool tls = false;             // and then its certificate must be for that host
+  std::string authorities_pem;  // with `tls`; empty: the system's
   std::string service_name;
   std::string service_namespace;
   std::string instance;  // which proxy of the service
@@ -37,7 +39,8 @@ struct OtlpExporterOptions {
 // here, and the other side holds it as long as it takes to swap two vectors.
 //
 // Made only where a collector is configured. Lifetime: longer than the workers'. The destructor
-// sends what is left, and waits at most last_call_timeout for it.
+// waits for the call that is under way, then sends what is left, and waits at most
+// last_call_timeout for that.
 class OtlpExporter final : public SpanSink {
  public:
   OtlpExporter(OtlpExporterOptions options, stats::Registry& stats);
