@@ -34,6 +34,7 @@ constexpr Names kNames[kCloseReasonCount] = {
     {"unknown_destination", "NR", "the destination is not in the mesh"},
     {"hold_timeout", "UT", "identity or configuration did not arrive in time"},
     {"overload", "UO", "a limit of this proxy was reached"},
+    {"upstream_overflow", "UO", "a circuit breaker of the destination is open"},
     {"idle_timeout", "SI", "nothing moved on it for too long"},
     {"loop", "LR", "it would lead back to this proxy"},
     {"drain", "-", "this proxy is shutting down"},

@@ -30,6 +30,7 @@ enum class CloseReason : uint8_t {
   kUnknownDestination,  // not in the mesh, and policy allows no other
   kHoldTimeout,         // identity or configuration did not come in time
   kOverload,            // a limit of ours
+  kUpstreamOverflow,    // a circuit breaker of the destination is open
   kIdleTimeout,         // nothing moved for too long
   kLoop,                // would come back to ourselves
   kDrain,               // we are shutting down

@@ -194,6 +194,10 @@ void Environment::LogAccess(const Session& session) {
   record.peer_serial = info.peer_serial;
   record.bytes_received = info.bytes_in;
   record.bytes_sent = info.bytes_out;
+  if (session.failure() != CloseReason::kNone) {
+    record.flags = buffer::CloseReasonFlag(session.failure());
+    record.reason = buffer::CloseReasonLabel(session.failure());
+  }
   settings_.access_log->Write(record);
 }
 

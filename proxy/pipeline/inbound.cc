@@ -312,6 +312,7 @@ void InboundConnection::RefuseByPolicy(absl::string_view what) {
 
 void InboundConnection::Refuse(CloseReason reason, const std::string& sentence) {
   if (state_ == State::kFinished) return;
+  failure_ = reason;
   env_.report().OnInboundRefused(client_, application_address_.port(),
                                  env_.config() == nullptr ? "" : policy().policy, reason, sentence);
   if (http_ != nullptr) http_->manager().Abort(reason);
@@ -340,6 +341,7 @@ void InboundConnection::OnProxyDone(CloseReason reason, bool by_upstream) {
         absl::StrCat("the application at ", application_address_.ToString(), ": ",
                      buffer::CloseReasonSentence(reason)));
   }
+  if (by_upstream && reason != CloseReason::kFinished) failure_ = reason;
   Finish();
 }
 

@@ -249,6 +249,7 @@ void InboundStream::OnTimeout() {
 }
 
 void InboundStream::Refuse(int status, CloseReason reason, const std::string& sentence) {
+  failure_ = reason;
   env_.report().OnInboundRefused(client_, destination_.port(), "", reason,
                                  absl::StrCat(peer_->id.ToString(), ": ", sentence));
   stream_->Refuse(status, sentence);
@@ -259,6 +260,7 @@ void InboundStream::Reevaluate() {
   if (finished_ || closed_cell_ == nullptr) return;
   const config::PortPolicy& policy = env_.config()->inbound.For(destination_.port());
   if (policy.mode != config::MtlsMode::kDisable) return;
+  failure_ = CloseReason::kPolicyRefused;
   env_.report().OnInboundRefused(
       client_, destination_.port(), policy.policy, CloseReason::kPolicyRefused,
       absl::StrCat("policy ", policy.policy, " now disables mutual TLS on this port"));
@@ -267,7 +269,10 @@ void InboundStream::Reevaluate() {
   Finish();
 }
 
-void InboundStream::OnProxyDone(CloseReason, bool) { Finish(); }
+void InboundStream::OnProxyDone(CloseReason reason, bool by_upstream) {
+  if (by_upstream && reason != CloseReason::kFinished) failure_ = reason;
+  Finish();
+}
 
 void InboundStream::Finish() {
   if (finished_) return;

@@ -156,9 +156,20 @@ void OutboundConnection::OnSniffTimer() {
   if (!seen_.empty()) {
     return http_for_sure_ ? ServeHttp(http::Protocol::kHttp11) : GoOnAsTcp();
   }
-  // Silent so far: whoever speaks first decides, and the server must be there to do so.
+  if (state_ == State::kSniffing) ConnectAhead(/*may_wait=*/true);
+}
+
+// Silent so far: whoever speaks first decides, and the server must be there to do so. Where the
+// cluster has no room for that, the client is given time: should it speak HTTP, it needs no
+// connection of its own.
+void OutboundConnection::ConnectAhead(bool may_wait) {
   DestinationTable::Entry* entry = env_.destinations().Find(destination_, env_.dispatcher().now());
-  if (state_ == State::kSniffing && entry != nullptr && entry->cluster) ConnectToHost(*entry);
+  if (entry == nullptr || !entry->cluster) return;
+  const upstream::Cluster& cluster = *entry->cluster;
+  if (may_wait && cluster.circuit_breakers().open(upstream::CircuitBreakers::Kind::kConnections)) {
+    return timer_.Arm(cluster.config().connect_timeout);
+  }
+  ConnectToHost(*entry);
 }
 
 // Request by request, to wherever each one's route leads. An upstream that was connected for TCP is
@@ -187,7 +198,9 @@ void OutboundConnection::GoOnAsTcp() {
   tcp_ = true;
   SetReading(false);
   if (state_ == State::kReady) return Splice();
-  if (state_ == State::kSniffing) Resolve();
+  if (state_ != State::kSniffing) return;
+  timer_.Cancel();
+  Resolve();
 }
 
 void OutboundConnection::SetReading(bool on) {
@@ -205,12 +218,18 @@ void OutboundConnection::ConnectToHost(DestinationTable::Entry& entry) {
   if (endpoint.transport != config::EndpointTransport::kPlaintext && env_.secret() == nullptr) {
     return HoldForNow();
   }
-  upstream::Cluster::BeginConnection(*host);
-  upstream::Cluster::EndConnection(std::exchange(host_, host));
+  StopHolding();
+  // What a host before this one did not use is free again.
+  upstream::Cluster::EndConnection(std::exchange(host_, nullptr));
+  if (!upstream::Cluster::BeginConnection(*host)) {
+    return Refuse(CloseReason::kUpstreamOverflow,
+                  entry.cluster->circuit_breakers().Explain(
+                      upstream::CircuitBreakers::Kind::kConnections, cluster.name));
+  }
+  host_ = host;
   if (host->cells.opened == nullptr) host->cells = env_.report().OutboundCells(endpoint, cluster);
   switch (endpoint.transport) {
     case config::EndpointTransport::kHbone:
-      StopHolding();
       state_ = State::kConnecting;
       return env_.pool().NewStream(endpoint.tunnel, endpoint.identity, endpoint.address,
                                    cluster.connect_timeout, *this);
@@ -362,9 +381,7 @@ void OutboundConnection::HoldForNow() {
 }
 
 void OutboundConnection::StopHolding() {
-  if (!held_) return;
-  held_ = false;
-  env_.Unhold(*this);
+  if (std::exchange(held_, false)) env_.Unhold(*this);
   DestinationTable::Waiter::Cancel();
   timer_.Cancel();
 }
@@ -389,6 +406,7 @@ void OutboundConnection::OnTimeout() {
                      " did not arrive within ", env_.settings().hold_timeout.count(),
                      " ms; is the control plane reachable?"));
   }
+  if (state_ == State::kSniffing) return ConnectAhead(/*may_wait=*/false);
   const CloseReason reason = direct_ != nullptr && !direct_->connecting()
                                  ? CloseReason::kHandshakeTimeout
                                  : CloseReason::kConnectTimeout;
@@ -397,6 +415,7 @@ void OutboundConnection::OnTimeout() {
 }
 
 void OutboundConnection::Refuse(CloseReason reason, const std::string& sentence) {
+  failure_ = reason;
   env_.report().OnOutboundRefused(client_, destination_, reason, sentence);
   downstream_.Reset();
   Finish();
@@ -434,6 +453,7 @@ void OutboundConnection::OnProxyDone(CloseReason reason, bool by_upstream) {
     }
     env_.report().OnOutboundRefused(client_, destination_, reason, sentence);
   }
+  if (by_upstream && reason != CloseReason::kFinished) failure_ = reason;
   Finish();
 }
 

@@ -56,6 +56,7 @@ class OutboundConnection final : public Session,
 
   void SetReading(bool on);
   void OnSniffTimer();
+  void ConnectAhead(bool may_wait);
   void DropUpstream();
 
   void HoldForNow();
@@ -96,7 +97,7 @@ class OutboundConnection final : public Session,
   event::Timer sniff_timer_;        // the client's silence, then its half a line
   buffer::Buffer seen_;             // from the client, before it is known what it speaks
   buffer::Buffer greeting_;         // from the upstream, the same
-  upstream::Host* host_ = nullptr;  // held: counted as active
+  upstream::Host* host_ = nullptr;  // held: counted as a connection
   std::vector<const upstream::Host*> tried_;
   net::Connection* direct_ = nullptr;         // upstream_, if it is one
   tls::TlsTransportSocket* tls_ = nullptr;    // direct_'s

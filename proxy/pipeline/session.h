@@ -39,11 +39,15 @@ class Session : public event::Deferred {
   // Each of its requests has a line of its own in the access log.
   virtual bool logs_requests() const { return false; }
 
+  // Why it was refused or broke off; kNone: it was not, or the client ended it.
+  buffer::CloseReason failure() const { return failure_; }
+
   uint64_t id() const { return id_; }
   event::Instant started_at() const { return started_at_; }
 
  protected:
   Environment& env_;
+  buffer::CloseReason failure_ = buffer::CloseReason::kNone;
 
  private:
   friend class Environment;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
+
 namespace countersign::upstream {
 
 bool CircuitBreakers::TryAdd(Kind kind) {
@@ -42,6 +44,11 @@ const char* CircuitBreakers::Label(Kind kind) {
       return "retries";
   }
   return "";
+}
+
+std::string CircuitBreakers::Explain(Kind kind, absl::string_view cluster) const {
+  return absl::StrCat("the circuit breaker of cluster ", cluster, " is open: ", limit(kind), " ",
+                      Label(kind), " are under way from this worker");
 }
 
 }  // namespace countersign::upstream

@@ -4,7 +4,9 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 
+#include "absl/strings/string_view.h"
 #include "proxy/config/cluster.h"
 
 namespace countersign::upstream {
@@ -32,6 +34,8 @@ class CircuitBreakers {
   uint64_t overflows(Kind kind) const { return overflows_[Index(kind)]; }
   // `connections`, `pending`, `requests`, `retries`: the metric label.
   static const char* Label(Kind kind);
+  // For whoever is refused.
+  std::string Explain(Kind kind, absl::string_view cluster) const;
 
  private:
   static constexpr size_t Index(Kind kind) { return static_cast<size_t>(kind); }

@@ -162,9 +162,11 @@ void Cluster::NewStream(Host& host, HttpStreamRequest& request) {
 
 void Cluster::OnLoad(Host& host, int change) {
   if (change > 0) {
-    BeginConnection(host);
+    Hold(host);
+    ++host.active;
   } else {
-    EndConnection(&host);
+    --host.active;
+    Release(&host);
   }
 }
 
@@ -251,15 +253,20 @@ void Cluster::Release(Host* host) {
   Unref(cluster);
 }
 
-void Cluster::BeginConnection(Host& host) {
-  Hold(host);
-  ++host.active;
+bool Cluster::BeginConnection(Host& host) {
+  Cluster& cluster = *host.cluster;
+  if (!cluster.breakers_.TryAdd(CircuitBreakers::Kind::kConnections)) {
+    cluster.OnOverflow(CircuitBreakers::Kind::kConnections);
+    return false;
+  }
+  cluster.OnLoad(host, 1);
+  return true;
 }
 
 void Cluster::EndConnection(Host* host) {
   if (host == nullptr) return;
-  --host->active;
-  Release(host);
+  host->cluster->breakers_.Remove(CircuitBreakers::Kind::kConnections);
+  host->cluster->OnLoad(*host, -1);
 }
 
 void Cluster::Unref(Cluster* cluster) {

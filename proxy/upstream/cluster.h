@@ -70,8 +70,9 @@ class Cluster final : public event::Deferred,
   // A held host, and its cluster, stay valid. Null is ignored by Release.
   static void Hold(Host& host);
   static void Release(Host* host);
-  // The same, and counts as load: a TCP connection.
-  static void BeginConnection(Host& host);
+  // The same for a TCP connection, which is load, and one of those that the breaker counts. False:
+  // it is open; `host` is not held then.
+  static bool BeginConnection(Host& host);
   static void EndConnection(Host* host);
   // A connection failed: others go first for a while.
   void OnConnectFailed(Host& host);

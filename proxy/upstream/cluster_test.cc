@@ -125,6 +125,31 @@ TEST_F(ClusterTest, TheRetryBudgetGrowsWithTheRequestsUnderWay) {
   EXPECT_EQ(breakers.overflows(CircuitBreakers::Kind::kRetries), 1);
 }
 
+TEST_F(ClusterTest, TcpConnectionsCountAgainstTheLimitAndBeyondItNothingIsHeld) {
+  auto config = AddressesOf({"10.0.0.1:80", "10.0.0.2:80"});
+  config->breakers.max_connections = 2;
+  const ClusterRef cluster = table_.Acquire(config);
+  Host& a = *cluster->hosts()[0];
+  Host& b = *cluster->hosts()[1];
+  EXPECT_TRUE(Cluster::BeginConnection(a));
+  EXPECT_TRUE(Cluster::BeginConnection(b));
+  EXPECT_FALSE(Cluster::BeginConnection(b));
+  EXPECT_EQ(b.active, 1);
+  EXPECT_EQ(b.holds, 1);
+  EXPECT_THAT(stats_.Serialize(),
+              ::testing::HasSubstr("countersign_cluster_overflow_total{cluster=\"echo\",breaker="
+                                   "\"connections\"} 1"));
+  EXPECT_EQ(cluster->circuit_breakers().Explain(CircuitBreakers::Kind::kConnections, "echo"),
+            "the circuit breaker of cluster echo is open: 2 connections are under way from this "
+            "worker");
+  Cluster::EndConnection(&a);
+  EXPECT_TRUE(Cluster::BeginConnection(b));
+  Cluster::EndConnection(&b);
+  Cluster::EndConnection(&b);
+  EXPECT_EQ(Count(*cluster, CircuitBreakers::Kind::kConnections), 0);
+  EXPECT_EQ(b.holds, 0);
+}
+
 TEST_F(ClusterTest, OurOwnPodIsCalledWithoutItsSidecarAndOtherReplicasAreNot) {
   table_.SetWorkload("web", "default");
   std::vector<config::Endpoint> endpoints = {MeshEndpoint(*net::Address::Parse("127.0.0.1:80")),

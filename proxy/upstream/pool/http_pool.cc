@@ -230,9 +230,7 @@ void HttpPool::Shutdown() {
 }
 
 std::string HttpPool::Overflow(CircuitBreakers::Kind kind) const {
-  return absl::StrCat("the circuit breaker of cluster ", owner_.config().name,
-                      " is open: ", owner_.breakers().limit(kind), " ",
-                      CircuitBreakers::Label(kind), " are under way from this worker");
+  return owner_.breakers().Explain(kind, owner_.config().name);
 }
 
 std::string HttpPool::Where() const { return Whereabouts(host_.endpoint, /*http=*/true); }
