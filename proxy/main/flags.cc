@@ -328,6 +328,14 @@ const std::vector<Flag>& Flags() {
        .help = "How long connections may go on after SIGTERM.",
        .set = [](const std::string& value,
                  Settings& settings) { return SetDuration(value, &settings.server.drain_time); }},
+      {.name = "expiry-grace",
+       .value = "DURATION",
+       .fallback = "24h",
+       .help = "How long a connection may go on after the certificate that its peer made it with "
+               "has expired; then it is reset. At most a day, the longest life of a certificate; "
+               "0: no longer than the certificate.",
+       .set = [](const std::string& value,
+                 Settings& settings) { return SetDuration(value, &settings.server.expiry_grace); }},
       {.name = "log-level",
        .value = "LEVEL",
        .fallback = "info",

@@ -44,6 +44,7 @@ TEST_F(FlagsTest, DefaultsListenOnTheAgreedPorts) {
   EXPECT_EQ(settings->server.outbound_listen.at(0).ToString(), "0.0.0.0:15001");
   EXPECT_EQ(settings->server.trust_domain, "cluster.local");
   EXPECT_EQ(settings->server.drain_time.count(), 45'000);
+  EXPECT_EQ(settings->server.expiry_grace, std::chrono::hours(24));
 }
 
 TEST_F(FlagsTest, EnvironmentCountsAndAFlagWins) {
@@ -51,10 +52,11 @@ TEST_F(FlagsTest, EnvironmentCountsAndAFlagWins) {
   environment_["COUNTERSIGN_DRAIN_TIME"] = "1m";
   environment_["COUNTERSIGN_FORWARD"] = "127.0.0.1:1=10.0.0.1:2;[::1]:3=[fd00::1]:4";
   environment_["COUNTERSIGN_INBOUND_FORWARD"] = "127.0.0.1:5=127.0.0.1:6";
-  absl::StatusOr<Settings> settings = Parse({"--concurrency", "2"});
+  absl::StatusOr<Settings> settings = Parse({"--concurrency", "2", "--expiry-grace=0"});
   ASSERT_TRUE(settings.ok()) << settings.status();
   EXPECT_EQ(settings->server.concurrency, 2u);
   EXPECT_EQ(settings->server.drain_time.count(), 60'000);
+  EXPECT_EQ(settings->server.expiry_grace.count(), 0);
   ASSERT_EQ(settings->server.forwards.size(), 2u);
   EXPECT_EQ(settings->server.forwards[1].destination.ToString(), "[fd00::1]:4");
   ASSERT_EQ(settings->server.inbound_forwards.size(), 1u);
@@ -75,6 +77,7 @@ TEST_F(FlagsTest, UnusableFlagsAreRefusedWithASentence) {
   EXPECT_THAT(Error({"--concurrency", "0"}), HasSubstr("from 1 to 64"));
   EXPECT_THAT(Error({"--concurrency", "1", "--concurrency", "2"}), HasSubstr("given twice"));
   EXPECT_THAT(Error({"--drain-time", "soon"}), HasSubstr("45s"));
+  EXPECT_THAT(Error({"--expiry-grace", "48h"}), HasSubstr("at most a day"));
   EXPECT_THAT(Error({"--forward", "8080"}), HasSubstr("LISTEN=DESTINATION"));
   EXPECT_THAT(Error({"--trust-domain", "Mesh"}), HasSubstr("--trust-domain Mesh"));
   EXPECT_THAT(Error({"--log-level", "loud"}), HasSubstr("write one of"));

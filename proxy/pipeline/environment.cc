@@ -15,6 +15,9 @@ namespace {
 
 constexpr std::chrono::milliseconds kShedInterval{100};
 constexpr int kShedAtOnce = 64;
+// Beyond what any process lives, within what a timer counts: authorities write the year 9999 for
+// `never` (RFC 5280, section 4.1.2.5).
+constexpr absl::Duration kFarAway = absl::Hours(24 * 3650);
 
 }  // namespace
 
@@ -97,6 +100,25 @@ void Environment::OnDestination(const net::Address& address,
 
 bool Environment::Denied(const spiffe::PeerSvid& peer) const {
   return secret_ != nullptr && secret_->deny_list->Denies(peer.id, peer.issuer, peer.serial);
+}
+
+std::chrono::milliseconds Environment::Until(absl::Time time) const {
+  const absl::Duration left = time - dispatcher_.clock().Wall();
+  return absl::ToChronoMilliseconds(
+      absl::Ceil(std::clamp(left, absl::ZeroDuration(), kFarAway), absl::Milliseconds(1)));
+}
+
+std::chrono::milliseconds Environment::TrustLeft(const spiffe::PeerSvid& peer) const {
+  return Until(peer.not_after + absl::FromChrono(settings_.expiry_grace));
+}
+
+std::string Environment::ExplainExpiry(const spiffe::PeerSvid& peer) const {
+  return absl::StrCat("the certificate ", Hex(peer.serial), " of ", peer.id.ToString(),
+                      ", by which the connection was made, expired at ",
+                      absl::FormatTime(peer.not_after, absl::UTCTimeZone()), ", and ",
+                      absl::FormatDuration(absl::FromChrono(settings_.expiry_grace)),
+                      " of grace (--expiry-grace) are over; a new connection is judged by the "
+                      "certificate of today");
 }
 
 bool Environment::IsOwnListener(const net::Address& address) {

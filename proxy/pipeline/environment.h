@@ -11,6 +11,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/time/time.h"
 #include "proxy/access_log/access_log.h"
 #include "proxy/config/discovery.h"
 #include "proxy/event/dispatcher.h"
@@ -36,6 +37,8 @@ struct Settings {
   std::chrono::milliseconds hold_timeout{10'000};
   std::chrono::milliseconds handshake_timeout{10'000};
   std::chrono::milliseconds connect_timeout{5'000};  // to our own application
+  // How long a connection may outlive the certificate that its peer made it with.
+  std::chrono::milliseconds expiry_grace{std::chrono::hours(24)};
   uint32_t max_held_connections = 1024;
   uint32_t max_connections = 65'536;
   uint32_t max_requests = 65'536;  // HTTP, at a time
@@ -93,6 +96,12 @@ class Environment final : private upstream::HbonePool::Observer, private upstrea
                      std::shared_ptr<const config::Destination> destination);
   // Whether a peer's certificate is still good under the snapshot in force.
   bool Denied(const spiffe::PeerSvid& peer) const;
+  // For timers; 0 once it is over.
+  std::chrono::milliseconds Until(absl::Time time) const;
+  // How long a connection that `peer` has made may go on: to the end of its certificate and of the
+  // grace behind it.
+  std::chrono::milliseconds TrustLeft(const spiffe::PeerSvid& peer) const;
+  std::string ExplainExpiry(const spiffe::PeerSvid& peer) const;
 
   // A destination that would lead back to this proxy.
   bool IsOwnListener(const net::Address& address);

@@ -206,7 +206,7 @@ void InboundConnection::ServeHttp(http::Protocol protocol,
     // With the end of either certificate what runs may finish, and what is new needs a new
     // handshake.
     const absl::Time end = std::min(peer->not_after, env_.secret()->not_after);
-    timer_.Arm(absl::ToChronoMilliseconds(end - env_.dispatcher().clock().Wall()));
+    timer_.Arm(env_.Until(end));
   }
   http_ = std::make_unique<InboundHttp>(env_, static_cast<InboundHttp::Owner&>(*this), client_,
                                         application_address_, std::move(peer));
@@ -255,6 +255,7 @@ void InboundConnection::Splice(const spiffe::PeerSvid* peer) {
   timer_.Cancel();
   silence_timer_.Cancel();
   state_ = State::kOpen;
+  if (peer != nullptr) timer_.Arm(env_.TrustLeft(*peer));
   if (application_ == nullptr) ConnectApplication();
   if (state_ == State::kFinished) return;
   const upstream::TcpCells& cells = env_.report().InboundCells(peer);
@@ -289,7 +290,13 @@ void InboundConnection::OnEnvironmentChanged() {
 }
 
 void InboundConnection::OnTimeout() {
-  if (state_ == State::kHttp) return StartDrain();
+  if (state_ == State::kOpen || state_ == State::kHttp) {
+    // Of HTTP what runs may finish, as long as the grace lasts.
+    const std::chrono::milliseconds left = env_.TrustLeft(*tls_->peer());
+    if (left.count() == 0) return Refuse(CloseReason::kExpired, env_.ExplainExpiry(*tls_->peer()));
+    StartDrain();
+    return timer_.Arm(left);
+  }
   if (state_ == State::kHeld) return Refuse(CloseReason::kHoldTimeout, "");
   if (state_ == State::kHandshaking) {
     env_.report().OnHandshakeFailed(/*server=*/true, client_, "timeout",

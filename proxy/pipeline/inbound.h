@@ -74,7 +74,7 @@ class InboundConnection final : public Session,
   std::unique_ptr<net::Connection> application_;
   filter::TcpProxy proxy_;
   std::unique_ptr<InboundHttp> http_;
-  event::Timer timer_;          // holding, sniffing, handshake; HTTP: the end of a certificate
+  event::Timer timer_;          // holding, sniffing, handshake; then the end of trust in the peer
   event::Timer connect_timer_;  // to the application
   event::Timer silence_timer_;  // the client's, and then the grace for a greeting
   buffer::Buffer seen_;         // from the client, undecided

@@ -90,8 +90,7 @@ void InboundTunnel::OnTunnelOpen(TunnelConnection& tunnel) {
   env_.report().OnHandshake(/*server=*/true);
   env_.report().OnTunnels(/*outbound=*/false, 1);
   env_.report().OnPeer(/*outbound=*/false, *tunnel.peer(), /*began=*/true);
-  timer_.Arm(
-      absl::ToChronoMilliseconds(tunnel.peer()->not_after - env_.dispatcher().clock().Wall()));
+  timer_.Arm(env_.Until(tunnel.peer()->not_after));
   if (env_.draining()) StartDrain();
 }
 
@@ -212,7 +211,7 @@ void InboundStream::Start() {
 
 void InboundStream::OnOpen(ByteStream& stream) {
   if (&stream != application_.get()) return;
-  timer_.Cancel();
+  timer_.Arm(env_.TrustLeft(*peer_));
   const upstream::TcpCells& cells = env_.report().InboundCells(peer_.get());
   cells.opened->Add(1);
   closed_cell_ = cells.closed;
@@ -242,6 +241,9 @@ void InboundStream::OnClosed(ByteStream& stream, CloseReason reason) {
 }
 
 void InboundStream::OnTimeout() {
+  if (closed_cell_ != nullptr) {
+    return BreakOff(CloseReason::kExpired, "", env_.ExplainExpiry(*peer_));
+  }
   application_->Reset();
   Refuse(504, CloseReason::kConnectTimeout,
          absl::StrCat("the application at ", destination_.ToString(), " did not accept within ",
@@ -260,10 +262,15 @@ void InboundStream::Reevaluate() {
   if (finished_ || closed_cell_ == nullptr) return;
   const config::PortPolicy& policy = env_.config()->inbound.For(destination_.port());
   if (policy.mode != config::MtlsMode::kDisable) return;
-  failure_ = CloseReason::kPolicyRefused;
-  env_.report().OnInboundRefused(
-      client_, destination_.port(), policy.policy, CloseReason::kPolicyRefused,
-      absl::StrCat("policy ", policy.policy, " now disables mutual TLS on this port"));
+  BreakOff(CloseReason::kPolicyRefused, policy.policy,
+           absl::StrCat("policy ", policy.policy, " now disables mutual TLS on this port"));
+}
+
+// It was open.
+void InboundStream::BreakOff(CloseReason reason, absl::string_view policy,
+                             const std::string& sentence) {
+  failure_ = reason;
+  env_.report().OnInboundRefused(client_, destination_.port(), policy, reason, sentence);
   application_->Reset();
   stream_->Reset();
   Finish();

@@ -74,6 +74,7 @@ class InboundStream final : public Session,
   void OnProxyDone(buffer::CloseReason reason, bool by_upstream) override;
   void OnTimeout();
   void Refuse(int status, buffer::CloseReason reason, const std::string& sentence);
+  void BreakOff(buffer::CloseReason reason, absl::string_view policy, const std::string& sentence);
   void Finish();
 
   const net::Address client_;
@@ -82,7 +83,7 @@ class InboundStream final : public Session,
   std::unique_ptr<http::h2::TunnelStream> stream_;
   std::unique_ptr<net::Connection> application_;
   filter::TcpProxy proxy_;
-  event::Timer timer_;
+  event::Timer timer_;  // connecting, then the end of trust in the peer
   stats::Cell* closed_cell_ = nullptr;
   bool finished_ = false;
 };

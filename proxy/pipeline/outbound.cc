@@ -294,6 +294,7 @@ void OutboundConnection::OnUpstreamReady(const upstream::TcpCells& cells) {
 
 void OutboundConnection::Splice() {
   state_ = State::kOpen;
+  if (peer_ != nullptr) timer_.Arm(env_.TrustLeft(*peer_));
   cells_.opened->Add(1);
   closed_cell_ = cells_.closed;
   proxy_.SetCounters(cells_.received, cells_.sent);
@@ -407,6 +408,10 @@ void OutboundConnection::OnTimeout() {
                      " ms; is the control plane reachable?"));
   }
   if (state_ == State::kSniffing) return ConnectAhead(/*may_wait=*/false);
+  if (state_ == State::kOpen) {
+    upstream_->Reset();
+    return Refuse(CloseReason::kExpired, env_.ExplainExpiry(*peer_));
+  }
   const CloseReason reason = direct_ != nullptr && !direct_->connecting()
                                  ? CloseReason::kHandshakeTimeout
                                  : CloseReason::kConnectTimeout;

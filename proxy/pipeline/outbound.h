@@ -93,7 +93,7 @@ class OutboundConnection final : public Session,
   std::unique_ptr<buffer::ByteStream> upstream_;
   filter::TcpProxy proxy_;
   std::unique_ptr<OutboundHttp> http_;
-  event::Timer timer_;              // holding, connecting
+  event::Timer timer_;              // holding, connecting; open: the end of trust in the peer
   event::Timer sniff_timer_;        // the client's silence, then its half a line
   buffer::Buffer seen_;             // from the client, before it is known what it speaks
   buffer::Buffer greeting_;         // from the upstream, the same

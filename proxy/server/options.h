@@ -44,6 +44,7 @@ struct Options {
   size_t max_buffered_bytes = size_t{256} << 20;
   std::chrono::milliseconds drain_time{45'000};
   std::chrono::milliseconds hold_time{10'000};
+  std::chrono::milliseconds expiry_grace{std::chrono::hours(24)};
 
   // Name and value of each flag as given, for /config_dump.
   std::vector<std::pair<std::string, std::string>> flags;

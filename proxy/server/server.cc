@@ -203,6 +203,7 @@ absl::Status Server::Start() {
   worker_options.inbound_forwards = options_.inbound_forwards;
   worker_options.admin_listen = own_ports;
   worker_options.hold_timeout = options_.hold_time;
+  worker_options.expiry_grace = options_.expiry_grace;
   worker_options.max_connections = options_.max_connections;
   worker_options.max_requests = options_.max_requests;
   worker_options.max_buffered_bytes = options_.max_buffered_bytes;

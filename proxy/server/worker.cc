@@ -32,6 +32,7 @@ pipeline::Settings SettingsOf(const WorkerOptions& options) {
   pipeline::Settings settings;
   settings.hold_timeout = options.hold_timeout;
   settings.handshake_timeout = options.handshake_timeout;
+  settings.expiry_grace = options.expiry_grace;
   settings.max_held_connections = options.max_held_connections;
   settings.max_connections = options.max_connections;
   settings.max_requests = options.max_requests;

@@ -45,6 +45,8 @@ struct WorkerOptions {
   uint32_t max_connections =
       65'536;  // of this worker, both directions; beyond it the newest is refused
   std::chrono::milliseconds handshake_timeout{10'000};
+  // How long a connection may outlive the certificate that its peer made it with.
+  std::chrono::milliseconds expiry_grace{std::chrono::hours(24)};
   uint32_t max_requests = 65'536;                 // HTTP, at a time
   size_t max_buffered_bytes = size_t{256} << 20;  // on their way through this worker
   uint32_t max_streams_per_tunnel = 100;

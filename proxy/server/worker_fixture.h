@@ -31,8 +31,12 @@ inline constexpr char kServerId[] = "spiffe://cluster.local/ns/default/sa/server
 
 inline std::shared_ptr<const identity::SecretSnapshot> SecretOf(
     const TestAuthority& authority, const std::string& id, uint64_t generation = 1,
-    std::shared_ptr<const spiffe::DenyList> deny = std::make_shared<spiffe::DenyList>(1)) {
-  spiffe::testing::IssuedLeaf leaf = authority.Issue(id);
+    std::shared_ptr<const spiffe::DenyList> deny = std::make_shared<spiffe::DenyList>(1),
+    absl::Time not_after = absl::Now() + absl::Hours(1)) {
+  spiffe::testing::LeafOptions options;
+  options.uris = {id};
+  options.not_after = not_after;
+  spiffe::testing::IssuedLeaf leaf = authority.Issue(options);
   auto secret = std::make_shared<identity::SecretSnapshot>();
   secret->generation = generation;
   secret->id = *spiffe::SpiffeId::Parse(id);
@@ -41,7 +45,7 @@ inline std::shared_ptr<const identity::SecretSnapshot> SecretOf(
   }
   secret->key = std::move(leaf.key);
   secret->not_before = absl::Now() - absl::Seconds(30);
-  secret->not_after = absl::Now() + absl::Hours(1);
+  secret->not_after = not_after;
   secret->bundles = authority.bundles();
   secret->deny_list = std::move(deny);
   return secret;

@@ -1,4 +1,5 @@
-// What bounds TCP connections between two sidecars.
+// What bounds TCP connections between two sidecars: a cluster's circuit breaker, and the life of
+// the certificates that they were made with.
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
@@ -160,6 +161,86 @@ TEST(WorkerTcpLimitsTest, WhoIsSilentIsGivenTimeToSpeakHttpWhichNeedsNoConnectio
                                     "breaker=\"connections\"} 2"),
             std::string::npos);
   for (const int fd : {one, late, tcp, silent}) close(fd);
+}
+
+// A whole second, as certificates have it, some time ahead.
+absl::Time Soon() {
+  return absl::FromUnixSeconds(absl::ToUnixSeconds(absl::Now() + absl::Seconds(3)));
+}
+
+void WithGrace(WorkerOptions& options) { options.expiry_grace = std::chrono::seconds(3); }
+
+void SleepUntil(absl::Time time) { absl::SleepFor(time - absl::Now()); }
+
+std::shared_ptr<const identity::SecretSnapshot> SecretUntil(const Pair& pair, const std::string& id,
+                                                            absl::Time not_after) {
+  return SecretOf(pair.authority(), id, 1, std::make_shared<spiffe::DenyList>(1), not_after);
+}
+
+TEST(WorkerTcpLimitsTest, AConnectionOutlivesThePeersCertificateByTheGraceAndNoLonger) {
+  // Whose certificate ends, and how the connection is carried.
+  struct Case {
+    bool client_ends;
+    EndpointTransport transport;
+    std::unique_ptr<Pair> pair;
+    int fd = -1;
+  };
+  Application application(Echo);
+  const absl::Time end = Soon();
+  const absl::Time never = absl::Now() + absl::Hours(1);
+  std::vector<Case> cases;
+  for (const bool client_ends : {true, false}) {
+    for (const auto transport : {EndpointTransport::kHbone, EndpointTransport::kTls}) {
+      auto pair = std::make_unique<Pair>(application.address(), WithGrace);
+      pair->discovery().Set(application.address(),
+                            Reached(*pair, application.address(), transport));
+      pair->Configure();
+      pair->client().OnSecret(SecretUntil(*pair, kClientId, client_ends ? end : never));
+      pair->server().OnSecret(SecretUntil(*pair, kServerId, client_ends ? never : end));
+      const int fd = pair->Connect();
+      ExpectEcho(fd, "before");
+      cases.push_back({client_ends, transport, std::move(pair), fd});
+    }
+  }
+  ASSERT_LT(absl::Now(), end);
+  SleepUntil(end + absl::Milliseconds(200));
+  for (const Case& one : cases) ExpectEcho(one.fd, "after");
+  for (const Case& one : cases) {
+    EXPECT_EQ(ReadAll(one.fd), kReset);
+    EXPECT_GT(absl::Now(), end + absl::Milliseconds(2900));
+    close(one.fd);
+    // Each end judges by the other's certificate.
+    EXPECT_TRUE(Eventually(
+        [&] { return one.client_ends ? one.pair->ServerStats() : one.pair->ClientStats(); },
+        std::string("countersign_") + (one.client_ends ? "inbound" : "outbound") +
+            "_refused_total{reason=\"expired\""));
+  }
+  EXPECT_LT(absl::Now(), end + absl::Seconds(6));
+}
+
+TEST(WorkerTcpLimitsTest, ARequestFinishesWithinTheGraceAndIsBrokenOffBehindIt) {
+  const absl::Time end = Soon();
+  Application application(HttpServer([&](const HttpMessage& request) {
+    SleepUntil(request.start_line.find("/slow") == std::string::npos ? end + absl::Milliseconds(500)
+                                                                     : end + absl::Seconds(5));
+    return Response("answer");
+  }));
+  HttpPair pair(application.address(), config::AppProtocol::kAuto, MtlsMode::kStrict, WithGrace);
+  pair.client().OnSecret(SecretUntil(pair, kClientId, end));
+  const int quick = pair.Connect();
+  const int slow = pair.Connect();
+  ASSERT_TRUE(WriteAll(quick, "GET /quick HTTP/1.1\r\nHost: a\r\n\r\n"));
+  ASSERT_TRUE(WriteAll(slow, "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"));
+  HttpReader quick_reader(quick);
+  EXPECT_EQ(quick_reader.Read().body, "answer");
+  EXPECT_GT(absl::Now(), end);
+  HttpReader slow_reader(slow);
+  EXPECT_EQ(slow_reader.Read().status(), 503);
+  EXPECT_LT(absl::Now(), end + absl::Seconds(5));
+  EXPECT_NE(pair.ServerStats().find("countersign_inbound_refused_total{reason=\"expired\""),
+            std::string::npos);
+  close(quick);
+  close(slow);
 }
 
 }  // namespace
