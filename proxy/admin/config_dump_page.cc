@@ -93,13 +93,30 @@ Json ClusterJson(const config::Cluster& cluster) {
   return json;
 }
 
+Json HttpJson(const config::HttpOptions& http) {
+  constexpr const char* kEscapedSlashes[] = {"KEEP", "REJECT", "UNESCAPE"};
+  return {{"merge_slashes", http.merge_slashes},
+          {"escaped_slashes", kEscapedSlashes[static_cast<size_t>(http.escaped_slashes)]},
+          {"request_headers_timeout_ms", http.request_headers_timeout.count()},
+          {"stream_idle_timeout_ms", http.stream_idle_timeout.count()},
+          {"idle_timeout_ms", http.idle_timeout.count()},
+          {"max_connection_age_ms", http.max_connection_age.count()},
+          {"max_header_bytes", http.max_header_bytes},
+          {"max_headers", http.max_headers},
+          {"max_concurrent_streams", http.max_concurrent_streams},
+          {"trace_per_million", http.trace_per_million}};
+}
+
 Json DestinationJson(const config::Destination& destination) {
   if (destination.kind == config::Destination::Kind::kUnknown) {
     return {{"kind", "unknown"}};
   }
   Json json = {{"kind", "cluster"}};
   if (destination.cluster != nullptr) json["cluster"] = destination.cluster->name;
-  if (destination.routes != nullptr) json["routes"] = destination.routes->name;
+  if (destination.routes != nullptr) {
+    json["routes"] = destination.routes->name;
+    json["http"] = HttpJson(destination.http);
+  }
   return json;
 }
 
@@ -113,19 +130,10 @@ Json Standing(const config::ProxyConfig& config) {
     ports[std::to_string(port)] = std::move(policy);
   }
   const bool any = config.outbound.mode == config::OutboundPolicy::Mode::kAllowAny;
-  const config::HttpOptions& http = config.http;
   return {{"inbound", {{"default", PortPolicy(config.inbound.fallback)}, {"ports", ports}}},
           {"outbound",
            {{"mode", any ? "ALLOW_ANY" : "REGISTRY_ONLY"}, {"policy", config.outbound.name}}},
-          {"http",
-           {{"request_headers_timeout_ms", http.request_headers_timeout.count()},
-            {"stream_idle_timeout_ms", http.stream_idle_timeout.count()},
-            {"idle_timeout_ms", http.idle_timeout.count()},
-            {"max_connection_age_ms", http.max_connection_age.count()},
-            {"max_header_bytes", http.max_header_bytes},
-            {"max_headers", http.max_headers},
-            {"max_concurrent_streams", http.max_concurrent_streams},
-            {"trace_per_million", http.trace_per_million}}}};
+          {"http", HttpJson(config.http)}};
 }
 
 }  // namespace

@@ -71,6 +71,7 @@ TEST(ConfigDumpPageTest, RoutesStandThereWithoutTheValuesThatTheySet) {
   auto destination = std::make_shared<config::Destination>();
   destination->kind = config::Destination::Kind::kCluster;
   destination->routes = routes;
+  destination->http.max_headers = 7;
   for (const char* name : {"v1", "v2"}) {
     auto cluster = std::make_shared<config::Cluster>();
     cluster->name = name;
@@ -83,6 +84,8 @@ TEST(ConfigDumpPageTest, RoutesStandThereWithoutTheValuesThatTheySet) {
   const std::string page = RenderConfigDump(dump);
   const json parsed = json::parse(page);
   EXPECT_EQ(parsed["destinations"]["10.96.0.10:80"]["routes"], "web.back");
+  EXPECT_EQ(parsed["destinations"]["10.96.0.10:80"]["http"]["max_headers"], 7);
+  EXPECT_EQ(parsed["destinations"]["10.96.0.10:80"]["http"]["escaped_slashes"], "REJECT");
   const json& shown = parsed["routes"]["web.back"]["virtual_hosts"][0]["routes"];
   EXPECT_EQ(shown[0]["match"]["path_separated_prefix"], "/cart");
   EXPECT_EQ(shown[0]["match"]["headers"][0]["prefix"], "beta");

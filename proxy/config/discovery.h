@@ -15,7 +15,7 @@ namespace countersign::config {
 struct ProxyConfig {
   InboundPolicy inbound;
   OutboundPolicy outbound;
-  HttpOptions http;
+  HttpOptions http;   // of `inbound`
   Locality locality;  // the proxy's own; empty where nobody says
 };
 

@@ -1,5 +1,6 @@
-// How HTTP is served on either side, for the whole proxy. Pure, immutable data: Envoy's
-// HttpConnectionManager, as far as it is honoured.
+// How HTTP is served: to those who call the proxy's own application, or to the application on its
+// way to one destination. Pure, immutable data: Envoy's HttpConnectionManager, as far as it is
+// honoured.
 #ifndef COUNTERSIGN_PROXY_CONFIG_HTTP_H_
 #define COUNTERSIGN_PROXY_CONFIG_HTTP_H_
 

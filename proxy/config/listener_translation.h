@@ -47,7 +47,7 @@ struct DestinationListener {
   // http: one of the two.
   std::string routes_name;
   std::shared_ptr<const RouteConfiguration> routes;
-  HttpOptions options;
+  HttpOptions options;  // of the connection manager
 };
 // `address` is what the name says.
 absl::StatusOr<DestinationListener> TranslateDestination(

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "proxy/config/cluster.h"
+#include "proxy/config/http.h"
 #include "proxy/config/route.h"
 
 namespace countersign::config {
@@ -28,6 +29,8 @@ struct Destination {
   // All that `routes` names, by name and sorted by it, `cluster` included. One that the control
   // plane does not know is missing.
   std::vector<std::shared_ptr<const Cluster>> route_clusters;
+  // kCluster only: how HTTP is served to the application on its way there.
+  HttpOptions http;
 };
 
 // What happens to destinations that the mesh does not know. The name is that of the resource that

@@ -75,7 +75,7 @@ HttpConnectionManager::HttpConnectionManager(HttpShared& shared, Owner& owner,
       timer_(shared.dispatcher().timers(), this,
              [](void* self) { static_cast<HttpConnectionManager*>(self)->OnTimer(); }) {
   if (!options_.inbound || options_.peer == nullptr) return;
-  switch (shared_.options().forward_client_cert) {
+  switch (owner_.http_options().forward_client_cert) {
     case config::HttpOptions::ForwardClientCert::kNone:
       break;
     case config::HttpOptions::ForwardClientCert::kXfcc:
@@ -100,7 +100,7 @@ HttpConnectionManager::~HttpConnectionManager() {
 void HttpConnectionManager::Start(buffer::ByteStream& stream, http::Protocol protocol, Buffer& seen,
                                   bool end) {
   const Instant now = shared_.dispatcher().now();
-  const config::HttpOptions& options = shared_.options();
+  const config::HttpOptions& options = owner_.http_options();
   stream_ = &stream;
   stream.SetHandler(this);
   http::ServerCodec::Owner& owner = *this;
@@ -132,7 +132,7 @@ void HttpConnectionManager::OnData(buffer::ByteStream&, Buffer& data, bool end) 
   if (closed_) return;
   if (!error_told_ && !codec_->error().empty()) TellError();
   if (codec_->head_since() != Instant::max()) {
-    ArmBy(codec_->head_since() + shared_.options().request_headers_timeout);
+    ArmBy(codec_->head_since() + owner_.http_options().request_headers_timeout);
   }
   if (!end) return;
   read_ended_ = true;
@@ -161,7 +161,7 @@ void HttpConnectionManager::OnClosed(buffer::ByteStream&, CloseReason reason) { 
 
 void HttpConnectionManager::OnRequest(http::ServerStream& stream) {
   ++requests_;
-  if (active_ == 0) ArmBy(shared_.dispatcher().now() + shared_.options().stream_idle_timeout);
+  if (active_ == 0) ArmBy(shared_.dispatcher().now() + owner_.http_options().stream_idle_timeout);
   HttpRequest& request = shared_.Acquire(options_.inbound);
   request.previous_ = nullptr;
   request.next_ = first_;
@@ -224,7 +224,7 @@ void HttpConnectionManager::EndOutput(Buffer& last) {
   framed_ += last.size();
   stream_->Write(last, /*end=*/true);
   if (read_disabled_) OnCodecReadDisable(false);
-  close_at_ = shared_.dispatcher().now() + shared_.options().delayed_close_timeout;
+  close_at_ = shared_.dispatcher().now() + owner_.http_options().delayed_close_timeout;
   ArmBy(close_at_);
 }
 
@@ -241,7 +241,7 @@ void HttpConnectionManager::ArmBy(Instant deadline) {
 void HttpConnectionManager::OnTimer() {
   timer_at_ = Instant::max();
   const Instant now = shared_.dispatcher().now();
-  const config::HttpOptions& options = shared_.options();
+  const config::HttpOptions& options = owner_.http_options();
   Instant next = Instant::max();
   const auto due = [now, &next](Instant deadline) {
     if (now >= deadline) return true;
@@ -308,7 +308,7 @@ void HttpConnectionManager::OnTimer() {
 void HttpConnectionManager::TimeOutHead() {
   owner_.OnHttpRefused("request_headers_timeout",
                        absl::StrCat("the request's head did not arrive complete within ",
-                                    shared_.options().request_headers_timeout.count(), " ms"));
+                                    owner_.http_options().request_headers_timeout.count(), " ms"));
   if (protocol() == http::Protocol::kHttp2) return Abort(CloseReason::kIdleTimeout);
   Buffer last;
   (void)codec_->Produce(last, kMaxFramed);

@@ -10,6 +10,7 @@
 #include "api/net/address.h"
 #include "api/spiffe/verifier.h"
 #include "proxy/buffer/byte_stream.h"
+#include "proxy/config/http.h"
 #include "proxy/filter/http_request.h"
 #include "proxy/filter/http_routes.h"
 #include "proxy/filter/http_shared.h"
@@ -34,8 +35,11 @@ class HttpConnectionManager final : private buffer::ByteStream::Handler,
  public:
   class Owner {
    public:
-    // Those in force now.
+    // Those in force now; asked once a request.
     virtual HttpRoutes& http_routes() = 0;
+    // Those in force now, until http_routes() is asked again. What the codec is told of them it
+    // keeps. Also asked by the constructor.
+    virtual const config::HttpOptions& http_options() const = 0;
     // The counters of a request that has ended.
     virtual stats::RequestCells& CellsOf(const router::RequestInfo& info) = 0;
     // Something was refused: `reason` is a token for the metrics, `sentence` for the log.

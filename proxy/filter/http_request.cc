@@ -50,6 +50,9 @@ void HttpRequest::Start(HttpConnectionManager& connection, http::ServerStream& s
   grpc_ = http::IsGrpc(head.headers);
   tunnel_ = head.opens_tunnel();
   request_done_ = stream.request_complete();
+  // What is in force now, for all of the request: it is judged and routed by one configuration.
+  routes_ = &connection.owner_.http_routes();
+  routes_->Ref();
   if (!Admit() || !Clean(head)) return;
   Name(head);
   Forward(head);
@@ -84,7 +87,7 @@ bool HttpRequest::Clean(RequestHead& head) {
   path_ = head.path;
   if (head.path.empty() || head.path == "*") return true;  // CONNECT; OPTIONS for the whole server
   const http::NormalisedPath normal =
-      http::NormalisePath(head.path, RulesOf(shared_.options()), head.headers);
+      http::NormalisePath(head.path, RulesOf(connection_->owner_.http_options()), head.headers);
   if (normal.refusal == nullptr) {
     path_ = head.path = normal.path;
     return true;
@@ -103,11 +106,12 @@ bool HttpRequest::Clean(RequestHead& head) {
 void HttpRequest::Name(RequestHead& head) {
   const absl::string_view id = head.headers.Get(HeaderId::kXRequestId);
   if (id.empty() || id.size() > kMaxRequestId) {
-    if (shared_.options().generate_request_id || !id.empty()) {
+    if (connection_->owner_.http_options().generate_request_id || !id.empty()) {
       head.headers.Set(HeaderId::kXRequestId, shared_.request_ids().Next());
     }
   }
-  trace_ = shared_.tracer().Begin(head.headers, shared_.options().trace_per_million);
+  trace_ = shared_.tracer().Begin(head.headers,
+                                  connection_->owner_.http_options().trace_per_million);
   if (!connection_->client_cert_.empty()) {
     head.headers.AddBorrowed(connection_->client_cert_name_, connection_->client_cert_);
   }
@@ -117,15 +121,13 @@ void HttpRequest::Name(RequestHead& head) {
 }
 
 void HttpRequest::Forward(RequestHead& head) {
-  routes_ = &connection_->owner_.http_routes();
-  routes_->Ref();
   choice_ = routes_->table().Find(head);
   router::RequestContext context;
   context.clusters = routes_;
   context.choice = choice_;
   context.source = connection_->options_.client.ip();
   context.request_complete = request_done_;
-  context.default_idle_timeout = shared_.options().stream_idle_timeout;
+  context.default_idle_timeout = connection_->owner_.http_options().stream_idle_timeout;
   routed_ = true;
   router_.Start(*this, context, head, request_done_);
 }

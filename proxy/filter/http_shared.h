@@ -7,7 +7,6 @@
 #include <random>
 
 #include "proxy/access_log/access_log.h"
-#include "proxy/config/http.h"
 #include "proxy/event/dispatcher.h"
 #include "proxy/filter/local_reply.h"
 #include "proxy/filter/overload.h"
@@ -26,7 +25,7 @@ struct HttpSinks {
   trace::SpanSink* spans = nullptr;
 };
 
-// One a worker, on its thread: options, random ids, and the request objects that are used again, so
+// One a worker, on its thread: random ids, and the request objects that are used again, so
 // that a request allocates nothing. Outlives the connections.
 class HttpShared {
  public:
@@ -46,10 +45,6 @@ class HttpShared {
   uint32_t Random() { return static_cast<uint32_t>(random_()); }
   absl::string_view date() { return date_.Get(dispatcher_.clock().Wall()); }
 
-  // Of the configuration in force. Connections keep the limits of their codec.
-  const config::HttpOptions& options() const { return options_; }
-  void SetOptions(const config::HttpOptions& options) { options_ = options; }
-
   HttpRequest& Acquire(bool inbound);
   // Takes it back at the end of the turn: it may be in a callback of its own.
   void Release(HttpRequest& request, bool inbound);
@@ -63,7 +58,6 @@ class HttpShared {
   Overload& overload_;
   stats::Registry& stats_;
   const HttpSinks sinks_;
-  config::HttpOptions options_;
   RequestIdGenerator request_ids_;
   trace::Tracer tracer_;
   HttpDate date_;

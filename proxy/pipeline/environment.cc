@@ -64,7 +64,6 @@ void Environment::OnProxyConfig(std::shared_ptr<const config::ProxyConfig> confi
   config_ = std::move(config);
   clusters_.SetLocality(config_->locality);
   ++config_generation_;
-  http_.SetOptions(config_->http);
   ForEach([](Session& session) { session.Reevaluate(); });
   ReleaseHeld();
 }

@@ -33,6 +33,7 @@ class InboundHttp final : private filter::HttpConnectionManager::Owner {
 
  private:
   filter::HttpRoutes& http_routes() override;
+  const config::HttpOptions& http_options() const override { return env_.config()->http; }
   stats::RequestCells& CellsOf(const router::RequestInfo&) override { return *cells_; }
   void OnHttpRefused(absl::string_view reason, absl::string_view sentence) override;
   void OnHttpOverload(absl::string_view limit, absl::string_view sentence) override;

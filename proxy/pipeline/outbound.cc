@@ -178,17 +178,16 @@ void OutboundConnection::ServeHttp(http::Protocol protocol) {
   sniff_timer_.Cancel();
   DropUpstream();
   DestinationTable::Entry* entry = env_.destinations().Find(destination_, env_.dispatcher().now());
-  filter::HttpRoutes* routes = entry == nullptr || entry->destination == nullptr
-                                   ? nullptr
-                                   : env_.destination_routes().To(destination_, *entry);
-  if (routes == nullptr || (env_.secret() == nullptr && NeedsIdentity(*entry->destination))) {
+  const bool http = entry != nullptr && entry->destination != nullptr &&
+                    env_.destination_routes().To(destination_, *entry) != nullptr;
+  if (!http || (env_.secret() == nullptr && NeedsIdentity(*entry->destination))) {
     // Changed meanwhile, or its endpoints cannot be called yet.
     SetReading(false);
-    return routes == nullptr ? Resolve() : HoldForNow();
+    return http ? HoldForNow() : Resolve();
   }
   StopHolding();
   state_ = State::kHttp;
-  http_ = std::make_unique<OutboundHttp>(env_, static_cast<OutboundHttp::Owner&>(*this), *routes,
+  http_ = std::make_unique<OutboundHttp>(env_, static_cast<OutboundHttp::Owner&>(*this), *entry,
                                          client_, destination_);
   http_->manager().Start(downstream_, protocol, seen_, seen_end_);
 }

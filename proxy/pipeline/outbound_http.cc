@@ -18,13 +18,15 @@ filter::HttpConnectionOptions OptionsOf(const net::Address& client,
 
 }  // namespace
 
-OutboundHttp::OutboundHttp(Environment& env, Owner& owner, filter::HttpRoutes& routes,
+OutboundHttp::OutboundHttp(Environment& env, Owner& owner,
+                           const upstream::DestinationTable::Entry& entry,
                            const net::Address& client, const net::Address& destination)
     : env_(env),
       owner_(owner),
       client_(client),
       destination_(destination),
-      routes_(&routes),
+      answer_(entry.destination),
+      routes_(env.destination_routes().To(destination, entry)),
       generation_(env.destination_routes().generation()),
       looked_at_(env.dispatcher().now()),
       manager_(env.http(), static_cast<filter::HttpConnectionManager::Owner&>(*this),
@@ -54,6 +56,7 @@ void OutboundHttp::LookAgain() {
   if (routes == nullptr) return manager_.StartDrain();
   routes->Ref();
   std::exchange(routes_, routes)->Unref();
+  answer_ = entry->destination;
 }
 
 stats::RequestCells& OutboundHttp::CellsOf(const router::RequestInfo& info) {

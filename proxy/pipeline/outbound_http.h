@@ -2,6 +2,8 @@
 #ifndef COUNTERSIGN_PROXY_PIPELINE_OUTBOUND_HTTP_H_
 #define COUNTERSIGN_PROXY_PIPELINE_OUTBOUND_HTTP_H_
 
+#include <memory>
+
 #include "proxy/filter/http_connection_manager.h"
 #include "proxy/pipeline/environment.h"
 
@@ -19,8 +21,8 @@ class OutboundHttp final : private filter::HttpConnectionManager::Owner {
     ~Owner() = default;
   };
 
-  // `routes`: those in force.
-  OutboundHttp(Environment& env, Owner& owner, filter::HttpRoutes& routes,
+  // `entry`: of `destination`, answered, and HTTP is spoken there.
+  OutboundHttp(Environment& env, Owner& owner, const upstream::DestinationTable::Entry& entry,
                const net::Address& client, const net::Address& destination);
   OutboundHttp(const OutboundHttp&) = delete;
   OutboundHttp& operator=(const OutboundHttp&) = delete;
@@ -31,6 +33,7 @@ class OutboundHttp final : private filter::HttpConnectionManager::Owner {
 
  private:
   filter::HttpRoutes& http_routes() override;
+  const config::HttpOptions& http_options() const override { return answer_->http; }
   stats::RequestCells& CellsOf(const router::RequestInfo& info) override;
   void OnHttpRefused(absl::string_view reason, absl::string_view sentence) override;
   void OnHttpOverload(absl::string_view limit, absl::string_view sentence) override;
@@ -41,7 +44,8 @@ class OutboundHttp final : private filter::HttpConnectionManager::Owner {
   Owner& owner_;
   const net::Address client_;
   const net::Address destination_;
-  filter::HttpRoutes* routes_;  // counted
+  std::shared_ptr<const config::Destination> answer_;  // of the control plane, to go by
+  filter::HttpRoutes* routes_;                         // its; counted
   uint64_t generation_;
   event::Instant looked_at_;
   filter::HttpConnectionManager manager_;

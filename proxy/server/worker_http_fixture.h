@@ -191,21 +191,29 @@ class HttpPair : public Pair {
                     config::AppProtocol protocol = config::AppProtocol::kAuto,
                     MtlsMode mode = MtlsMode::kStrict,
                     const std::function<void(WorkerOptions&)>& tweak = nullptr)
-      : Pair(application, tweak), protocol_(protocol) {
-    discovery().Set(application, WithRoutes(Hbone(captured(), net::Address()), protocol));
+      : Pair(application, tweak), application_(application), protocol_(protocol) {
     ConfigureHttp(mode);
     Identify();
   }
+  // `http`: of both ends.
   void ConfigureHttp(MtlsMode mode, const config::HttpOptions& http = {}) {
-    auto config = std::make_shared<config::ProxyConfig>(*ConfigOf(mode));
-    config->http = http;
-    client().OnProxyConfig(config);
-    auto inbound = std::make_shared<config::ProxyConfig>(*config);
+    discovery().Set(application_, DestinationWith(http));
+    client().OnProxyConfig(ConfigOf(mode));
+    auto inbound = std::make_shared<config::ProxyConfig>(*ConfigOf(mode));
     inbound->inbound.fallback.protocol = protocol_;
+    inbound->http = http;
     server().OnProxyConfig(inbound);
+  }
+  // The application as the client's sidecar sees it.
+  std::shared_ptr<const Destination> DestinationWith(const config::HttpOptions& http) const {
+    auto destination =
+        std::make_shared<Destination>(*WithRoutes(Hbone(captured(), net::Address()), protocol_));
+    destination->http = http;
+    return destination;
   }
 
  private:
+  const net::Address application_;
   const config::AppProtocol protocol_;
 };
 

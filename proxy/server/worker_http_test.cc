@@ -1,4 +1,5 @@
 // HTTP/1.1 through two sidecars.
+#include <future>
 #include <string>
 #include <thread>
 
@@ -239,6 +240,51 @@ TEST(WorkerHttpTest, ThePathIsNormalisedOnceAndForwardedSo) {
   const HttpMessage refused = reader.Read();
   EXPECT_EQ(refused.status(), 400);
   EXPECT_EQ(refused.Header("x-countersign-reason"), "path_refused");
+  close(fd);
+}
+
+TEST(WorkerHttpTest, ADestinationsOwnOptionsHoldOnTheWayThereAndTheInboundOnesAtItsEnd) {
+  config::HttpOptions keep;
+  keep.escaped_slashes = config::HttpOptions::EscapedSlashes::kKeep;
+  Application application(HttpServer(Mirror));
+  HttpPair pair(application.address());
+  const std::string request = "GET /a%2Fb HTTP/1.1\r\nHost: a\r\n\r\n";
+  // What was told to a worker before is in force there.
+  const auto settle = [](Worker& worker) {
+    std::promise<void> done;
+    worker.CollectConnections(0, [&](const auto&) { done.set_value(); });
+    done.get_future().wait();
+  };
+  const int fd = pair.Connect();
+  HttpReader reader(fd);
+  ASSERT_TRUE(WriteAll(fd, request));
+  EXPECT_EQ(reader.Read().status(), 400);
+  // The connection's next request meets what is in force then, at the client's end...
+  pair.client().OnDestination(application.address(), pair.DestinationWith(keep));
+  settle(pair.client());
+  ASSERT_TRUE(WriteAll(fd, request));
+  EXPECT_EQ(reader.Read().status(), 400);
+  EXPECT_TRUE(Eventually([&] { return pair.ServerStats(); },
+                         "countersign_http_refused_total{direction=\"inbound\",reason="
+                         "\"path_refused\"} 1"));
+  // ...and at the server's.
+  auto inbound = std::make_shared<config::ProxyConfig>(*ConfigOf(MtlsMode::kStrict));
+  inbound->http = keep;
+  pair.server().OnProxyConfig(inbound);
+  settle(pair.server());
+  ASSERT_TRUE(WriteAll(fd, request));
+  EXPECT_EQ(reader.Read().body.find("GET /a%2Fb HTTP/1.1"), 0u);
+  // What `inbound` says at the client's end is no matter of what its application calls.
+  auto outbound = std::make_shared<config::ProxyConfig>(*ConfigOf(MtlsMode::kStrict));
+  outbound->http = keep;
+  pair.client().OnProxyConfig(outbound);
+  pair.client().OnDestination(application.address(), pair.DestinationWith({}));
+  settle(pair.client());
+  ASSERT_TRUE(WriteAll(fd, request));
+  EXPECT_EQ(reader.Read().status(), 400);
+  EXPECT_NE(pair.ClientStats().find("countersign_http_refused_total{direction=\"outbound\",reason="
+                                    "\"path_refused\"} 2"),
+            std::string::npos);
   close(fd);
 }
 

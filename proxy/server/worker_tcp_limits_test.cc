@@ -139,7 +139,7 @@ TEST(WorkerTcpLimitsTest, WhoIsSilentIsGivenTimeToSpeakHttpWhichNeedsNoConnectio
   Application application(HttpServer(Mirror));
   HttpPair pair(application.address());
   pair.discovery().Set(application.address(),
-                       Limited(WithRoutes(Hbone(pair.captured(), net::Address())), 1, std::chrono::milliseconds(400)));
+                       Limited(pair.DestinationWith({}), 1, std::chrono::milliseconds(400)));
   const std::string get = "GET / HTTP/1.1\r\nHost: server\r\n\r\n";
   const int one = pair.Connect();
   HttpReader reader(one);

@@ -293,6 +293,7 @@ std::shared_ptr<const config::Destination> ResourceStore::Resolve(const Destinat
   if (listener.http && !ResolveRoutes(entry, destination.get())) {
     return nullptr;
   }
+  destination->http = listener.options;
   for (const auto& cluster : destination->route_clusters) {
     if (cluster->name == listener.cluster || listener.cluster.empty()) {
       destination->cluster = cluster;

@@ -35,6 +35,7 @@ class XdsClientRoutesTest : public XdsClientFixture {
     HttpConnectionManager manager;
     manager.mutable_rds()->set_route_config_name(routes);
     manager.mutable_rds()->mutable_config_source()->mutable_ads();
+    manager.mutable_max_request_headers_kb()->set_value(7);
     manager.add_http_filters()->mutable_typed_config()->PackFrom(
         envoy::extensions::filters::http::router::v3::Router());
     chain->add_filters()->mutable_typed_config()->PackFrom(manager);
@@ -100,6 +101,7 @@ TEST_F(XdsClientRoutesTest, AnHttpDestinationIsToldWhenRoutesClustersAndEndpoint
   EXPECT_EQ(destination.route_clusters[0]->endpoints.size(), 2);
   EXPECT_EQ(destination.route_clusters[1], destination.cluster);
   EXPECT_EQ(destination.routes->virtual_hosts[0].routes.size(), 2);
+  EXPECT_EQ(destination.http.max_header_bytes, 7 * 1024);
 }
 
 TEST_F(XdsClientRoutesTest, NewRoutesTakeEffectWhenTheirClustersAreThere) {
