@@ -136,15 +136,39 @@ void AddEndpoint(const registry::Model& model, const Target& target,
       "true");
 }
 
+// What is said of a workload's own port by the one Service that leads there. A headless Service's
+// name stands for the workloads' addresses, so of several it is the one that was meant. Null where
+// it cannot be told which Service or, of one that leads there by several ports, which port was.
+const registry::TrafficPolicy* PolicyOfWorkload(const registry::Model& model,
+                                                const Workload& workload, uint16_t port) {
+  struct Leading {
+    std::set<const registry::Service*> services;
+    std::set<const registry::TrafficPolicy*> policies;
+  };
+  Leading headless, others;
+  for (const registry::Service* service : model.ServicesOf(workload)) {
+    Leading& leading = service->cluster_ips.empty() ? headless : others;
+    for (const registry::ServicePort& one : service->ports) {
+      if (registry::TargetPort(one, workload) == port) {
+        leading.services.insert(service);
+        leading.policies.insert(model.PolicyOf(*service, one));
+      }
+    }
+  }
+  const Leading& meant = headless.services.empty() ? others : headless;
+  const bool one = meant.services.size() == 1 && meant.policies.size() == 1;
+  return one ? *meant.policies.begin() : nullptr;
+}
+
 // Null where nothing is said.
 const mesh::v1alpha1::TrafficPolicySpec* PolicyOf(const registry::Model& model,
                                                   const Destination& destination) {
-  if (destination.service == nullptr) {
-    return nullptr;
+  const registry::TrafficPolicy* policy = nullptr;
+  if (destination.workload != nullptr) {
+    policy = PolicyOfWorkload(model, *destination.workload, destination.port);
+  } else if (const auto* port = destination.service->FindPort(destination.port); port != nullptr) {
+    policy = model.PolicyOf(*destination.service, *port);
   }
-  const registry::ServicePort* port = destination.service->FindPort(destination.port);
-  const registry::TrafficPolicy* policy =
-      port == nullptr ? nullptr : model.PolicyOf(*destination.service, *port);
   return policy == nullptr ? nullptr : policy->spec.get();
 }
 
@@ -281,7 +305,8 @@ std::optional<route::RouteConfiguration> DestinationRoutes(const registry::Model
                        .caller_ns = caller_ns},
                       &out);
   } else {
-    FillDefaultRoute(destination.ClusterName(), nullptr, AddCatchAll(&out)->add_routes());
+    FillDefaultRoute(destination.ClusterName(), PolicyOf(model, destination),
+                     AddCatchAll(&out)->add_routes());
   }
   return out;
 }

@@ -205,6 +205,23 @@ spec:
         self.use('  timeout: 300ms\n', lambda: self.curl('http://v1/delay/1000').status == 504)
         self.assertEqual(self.curl('http://v1/delay/2000').header('x-countersign-flags'), 'UT')
 
+    def test_a_policy_of_a_headless_service_holds_for_its_pods_own_addresses(self):
+        slow = f'http://one-pod:{APP}/delay/1000'
+        self.assertEqual(self.curl(slow).status, 200)
+        self.configure_while_running('pods.service.yaml', f"""\
+apiVersion: v1
+kind: Service
+metadata: {{name: pods, namespace: demo}}
+spec:
+  clusterIP: None
+  selector: {{version: v1}}
+  ports: [{{name: http, port: {APP}}}]
+""", lambda: True)
+        self.use('  timeout: 300ms\n', lambda: self.curl(slow).status == 504, 'pods')
+        self.assertEqual(self.curl(slow).header('x-countersign-flags'), 'UT')
+        # Other Services have the same pod behind them, and no policy.
+        self.assertEqual(self.curl('http://v1/delay/1000').status, 200)
+
     def test_faults_delay_and_abort(self):
         self.use('  fault: {abort: {percentage: {value: 100}, httpStatus: 418}}\n', lambda: self.curl('http://v1/work').status == 418)
         answer = self.curl('http://v1/work')
