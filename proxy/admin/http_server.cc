@@ -14,6 +14,7 @@ namespace countersign::admin {
 namespace {
 
 constexpr int kBacklog = 64;
+constexpr std::chrono::milliseconds kRest{50};
 
 bool IsLoopbackName(const std::string& host) {
   if (host == "localhost") {
@@ -34,6 +35,8 @@ class HttpServer::Listener final : public event::FileEvent::Handler {
   Listener(HttpServer& server, int fd)
       : server_(server),
         fd_(fd),
+        resume_(server.dispatcher_.timers(), this,
+                [](void* self) { static_cast<Listener*>(self)->event_->Enable(true); }),
         event_(std::make_unique<event::FileEvent>(server.dispatcher_, fd, *this,
                                                   event::FileEvent::Mode::kLevelRead)) {}
   ~Listener() {
@@ -45,12 +48,19 @@ class HttpServer::Listener final : public event::FileEvent::Handler {
     const int fd = accept4(fd_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
       server_.OnAccepted(fd);
+      return;
+    }
+    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+      // It stays readable: without a rest the loop would spin.
+      event_->Enable(false);
+      resume_.Arm(kRest);
     }
   }
 
  private:
   HttpServer& server_;
   const int fd_;
+  event::Timer resume_;
   std::unique_ptr<event::FileEvent> event_;
 };
 

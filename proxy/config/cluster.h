@@ -28,6 +28,10 @@ enum class AppProtocol : uint8_t {
   kHttp2,  // `http2`, `kubernetes.io/h2c`, `grpc`, `grpc-web`
 };
 
+constexpr bool DeclaresHttp(AppProtocol protocol) {
+  return protocol == AppProtocol::kHttp1 || protocol == AppProtocol::kHttp2;
+}
+
 struct Locality {
   std::string region;
   std::string zone;

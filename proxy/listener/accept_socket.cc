@@ -25,6 +25,8 @@ AcceptSocket::AcceptSocket(event::Dispatcher& dispatcher, net::Socket socket,
       event_(dispatcher, socket_.fd(), *this, event::FileEvent::Mode::kLevelRead) {}
 
 void AcceptSocket::OnFileEvent(uint32_t) {
+  // Somebody else may have taken the descriptor when it was given up.
+  if (!spare_.valid()) spare_ = net::Socket(OpenSpare());
   for (int i = 0; i < kBatch; ++i) {
     net::Address peer;
     int error = 0;

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kShedInterval{100};
 constexpr int kShedAtOnce = 64;
+constexpr absl::string_view kDescriptors = "file_descriptors";
 // Beyond what any process lives, within what a timer counts: authorities write the year 9999 for
 // `never` (RFC 5280, section 4.1.2.5).
 constexpr absl::Duration kFarAway = absl::Hours(24 * 3650);
@@ -148,18 +149,25 @@ bool Environment::HasRoomFor(absl::string_view who) {
       break;
   }
   report_.OnOverload(filter::LimitLabel(limit), sentence);
-  if (const Limit shed = overload_.ShedsIdle(); shed != Limit::kNone) ShedIdle(shed);
+  if (const Limit shed = overload_.ShedsIdle(); shed != Limit::kNone) {
+    ShedIdle(filter::LimitLabel(shed));
+  }
   return false;
 }
 
 void Environment::OnRequestRefused(absl::string_view limit, absl::string_view sentence) {
   report_.OnOverload(limit, sentence);
   if (const auto shed = overload_.ShedsIdle(); shed != filter::Overload::Limit::kNone) {
-    ShedIdle(shed);
+    ShedIdle(filter::LimitLabel(shed));
   }
 }
 
-void Environment::ShedIdle(filter::Overload::Limit limit) {
+void Environment::OnNoDescriptor(absl::string_view sentence) {
+  report_.OnOverload(kDescriptors, sentence);
+  ShedIdle(kDescriptors);
+}
+
+void Environment::ShedIdle(absl::string_view limit) {
   // A flood of connections must not make us walk over all of them each time.
   if (dispatcher_.now() - shed_at_ < kShedInterval) return;
   shed_at_ = dispatcher_.now();
@@ -170,7 +178,7 @@ void Environment::ShedIdle(filter::Overload::Limit limit) {
     session = next;
   }
   if (closed == 0) return;
-  report_.OnOverload(filter::LimitLabel(limit),
+  report_.OnOverload(limit,
                      absl::StrCat("closed ", closed, " connections without requests to make room"));
 }
 

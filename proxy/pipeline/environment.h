@@ -114,6 +114,8 @@ class Environment final : private upstream::HbonePool::Observer, private upstrea
   bool HasRoomFor(absl::string_view who);
   // A request was answered 503 because of a limit; makes room where that helps.
   void OnRequestRefused(absl::string_view limit, absl::string_view sentence);
+  // A connection could not be accepted, or made, for want of a file descriptor.
+  void OnNoDescriptor(absl::string_view sentence);
   void Adopt(std::unique_ptr<Session> session);
   void Remove(Session& session);
   // False: too many wait already.
@@ -134,12 +136,13 @@ class Environment final : private upstream::HbonePool::Observer, private upstrea
   void OnPeerDisconnected(const spiffe::PeerSvid& peer) override;
   void OnHandshakeFailed(const net::Address& address, absl::string_view label,
                          absl::string_view sentence) override;
+  void OnNoResources(absl::string_view sentence) override { OnNoDescriptor(sentence); }
   void ForEach(const std::function<void(Session&)>& call);
   void Unlink(Session& session);
   void ReleaseHeld();
   void CheckDrained();
   void LogAccess(const Session& session);
-  void ShedIdle(filter::Overload::Limit limit);
+  void ShedIdle(absl::string_view limit);
 
   event::Dispatcher& dispatcher_;
   const Settings settings_;

@@ -106,16 +106,21 @@ void InboundConnection::Start() {
 // proven peers alone, and where HTTP is declared the client is the one to speak.
 void InboundConnection::Sniff() {
   state_ = State::kSniffing;
+  AwaitFirstBytes();
+  if (state_ != State::kFinished) downstream_.ReadDisable(false);
+}
+
+void InboundConnection::AwaitFirstBytes() {
   if (policy().mode == MtlsMode::kStrict) {
     timer_.Arm(env_.settings().handshake_timeout);
-  } else if (policy().protocol == AppProtocol::kTcp || policy().protocol == AppProtocol::kAuto) {
-    if (policy().mode == MtlsMode::kDisable && policy().protocol == AppProtocol::kTcp) {
-      LetThrough();
-    } else {
-      silence_timer_.Arm(kSilence);
-    }
+  } else if (config::DeclaresHttp(policy().protocol)) {
+    // Idle, as a connection without a request is.
+    timer_.Arm(env_.config()->http.idle_timeout);
+  } else if (policy().mode == MtlsMode::kDisable && policy().protocol == AppProtocol::kTcp) {
+    LetThrough();
+  } else {
+    silence_timer_.Arm(kSilence);
   }
-  if (state_ != State::kFinished) downstream_.ReadDisable(false);
 }
 
 void InboundConnection::OnSilence() {
@@ -127,6 +132,9 @@ void InboundConnection::OnSilence() {
 
 void InboundConnection::OnData(ByteStream& stream, buffer::Buffer& data, bool end) {
   if (&stream == &downstream_) {
+    if (seen_.empty() && state_ == State::kSniffing && policy().mode != MtlsMode::kStrict) {
+      timer_.Cancel();
+    }
     seen_.Move(data);
     seen_end_ = seen_end_ || end;
     if (state_ == State::kSniffing) Decide();
@@ -174,8 +182,7 @@ void InboundConnection::Decide() {
 
 // HTTP, by declaration or by its first bytes, goes request by request; anything else untouched.
 void InboundConnection::DecidePlaintext(absl::string_view bytes) {
-  const bool declared =
-      policy().protocol == AppProtocol::kHttp1 || policy().protocol == AppProtocol::kHttp2;
+  const bool declared = config::DeclaresHttp(policy().protocol);
   if (policy().protocol == AppProtocol::kTcp) return LetThrough();
   switch (declared ? listener::DetectPreface(bytes) : listener::DetectHttp(bytes)) {
     case Detected::kHttp1:
@@ -219,7 +226,11 @@ void InboundConnection::StartDrain() {
 }
 
 bool InboundConnection::CloseIfIdle() {
-  return state_ == State::kHttp && http_->manager().CloseIfIdle();
+  if (state_ == State::kHttp) return http_->manager().CloseIfIdle();
+  if (state_ != State::kSniffing || !seen_.empty() || application_ != nullptr) return false;
+  downstream_.Close();
+  Finish();
+  return true;
 }
 
 // Mesh TLS: the peer must prove who it is before anything goes to the application.
@@ -305,6 +316,7 @@ void InboundConnection::OnTimeout() {
   if (state_ == State::kSniffing && policy().mode == MtlsMode::kStrict) {
     return RefuseByPolicy("did not say anything in time");
   }
+  if (state_ == State::kSniffing && CloseIfIdle()) return;
   if (state_ == State::kSniffing) return LetThrough();  // half a ClientHello: not ours to judge
   Refuse(CloseReason::kHandshakeTimeout, "");
 }
@@ -320,6 +332,7 @@ void InboundConnection::RefuseByPolicy(absl::string_view what) {
 void InboundConnection::Refuse(CloseReason reason, const std::string& sentence) {
   if (state_ == State::kFinished) return;
   failure_ = reason;
+  if (reason == CloseReason::kNoResources) env_.OnNoDescriptor(sentence);
   env_.report().OnInboundRefused(client_, application_address_.port(),
                                  env_.config() == nullptr ? "" : policy().policy, reason, sentence);
   if (http_ != nullptr) http_->manager().Abort(reason);
@@ -374,7 +387,7 @@ void InboundConnection::Reevaluate() {
   }
   if (seen_.empty() && !seen_end_) {
     timer_.Cancel();
-    if (application_ == nullptr) silence_timer_.Arm(kSilence);
+    if (application_ == nullptr) AwaitFirstBytes();
     return;
   }
   Decide();

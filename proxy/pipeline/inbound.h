@@ -39,6 +39,7 @@ class InboundConnection final : public Session,
  private:
   // The stages, in order.
   void Sniff();
+  void AwaitFirstBytes();
   void Decide();
   void DecidePlaintext(absl::string_view bytes);
   void Terminate();

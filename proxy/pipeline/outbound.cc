@@ -112,7 +112,7 @@ void OutboundConnection::Route(DestinationTable::Entry& entry) {
     tcp_ = tcp_ || env_.destination_routes().To(destination_, entry) == nullptr;
     if (tcp_) return ConnectToHost(entry);
     http_for_sure_ = destination.cluster->protocol != config::AppProtocol::kAuto;
-    return Sniff();
+    return Sniff(destination);
   }
   tcp_ = true;
   const config::OutboundPolicy& policy = env_.config()->outbound;
@@ -127,12 +127,13 @@ void OutboundConnection::Route(DestinationTable::Entry& entry) {
 }
 
 // The first bytes tell HTTP from TCP, where configuration does not, and HTTP/2 from HTTP/1.
-void OutboundConnection::Sniff() {
+void OutboundConnection::Sniff(const config::Destination& destination) {
   StopHolding();
   state_ = State::kSniffing;
   SetReading(true);
   if (!seen_.empty() || seen_end_) return Decide();
-  if (!http_for_sure_) sniff_timer_.Arm(kSilence);
+  // Where HTTP is declared who is silent is idle, as a connection without a request is.
+  sniff_timer_.Arm(http_for_sure_ ? destination.http.idle_timeout : kSilence);
 }
 
 void OutboundConnection::Decide() {
@@ -156,7 +157,12 @@ void OutboundConnection::OnSniffTimer() {
   if (!seen_.empty()) {
     return http_for_sure_ ? ServeHttp(http::Protocol::kHttp11) : GoOnAsTcp();
   }
-  if (state_ == State::kSniffing) ConnectAhead(/*may_wait=*/true);
+  if (state_ != State::kSniffing) return;
+  if (http_for_sure_) {
+    (void)CloseIfIdle();
+  } else {
+    ConnectAhead(/*may_wait=*/true);
+  }
 }
 
 // Silent so far: whoever speaks first decides, and the server must be there to do so. Where the
@@ -420,6 +426,7 @@ void OutboundConnection::OnTimeout() {
 
 void OutboundConnection::Refuse(CloseReason reason, const std::string& sentence) {
   failure_ = reason;
+  if (reason == CloseReason::kNoResources) env_.OnNoDescriptor(sentence);
   env_.report().OnOutboundRefused(client_, destination_, reason, sentence);
   downstream_.Reset();
   Finish();
@@ -478,7 +485,11 @@ void OutboundConnection::Reevaluate() {
 }
 
 bool OutboundConnection::CloseIfIdle() {
-  return state_ == State::kHttp && http_->manager().CloseIfIdle();
+  if (state_ == State::kHttp) return http_->manager().CloseIfIdle();
+  if (state_ != State::kSniffing || !seen_.empty()) return false;
+  downstream_.Close();
+  Finish();
+  return true;
 }
 
 void OutboundConnection::Finish() {

@@ -43,7 +43,7 @@ class OutboundConnection final : public Session,
   // The stages, in order.
   void Resolve();
   void Route(upstream::DestinationTable::Entry& entry);
-  void Sniff();
+  void Sniff(const config::Destination& destination);
   void Decide();
   void ServeHttp(http::Protocol protocol);
   void GoOnAsTcp();

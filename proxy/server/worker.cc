@@ -165,10 +165,9 @@ class Worker::Loop final : private listener::AcceptSocket::Handler {
   }
 
   void OnAcceptFailed(listener::AcceptSocket& listener, int error) override {
-    env_->report().OnOverload(
-        "file_descriptors",
-        absl::StrCat("cannot accept on ", listener.address().ToString(), ": ", std::strerror(error),
-                     "; raise the limit of open files (ulimit -n)"));
+    env_->OnNoDescriptor(absl::StrCat("cannot accept on ", listener.address().ToString(), ": ",
+                                      std::strerror(error),
+                                      "; raise the limit of open files (ulimit -n)"));
   }
 
   const WorkerOptions options_;

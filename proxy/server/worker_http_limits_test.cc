@@ -81,6 +81,47 @@ TEST(WorkerHttpLimitsTest, AnIdleConnectionIsClosedInOrder) {
   close(fd);
 }
 
+TEST(WorkerHttpLimitsTest, WhereHttpIsDeclaredWhoSaysNothingIsIdle) {
+  Application application(HttpServer(Mirror));
+  HttpPair pair(application.address(), config::AppProtocol::kHttp1, MtlsMode::kPermissive);
+  config::HttpOptions http;
+  http.idle_timeout = milliseconds(300);
+  pair.ConfigureHttp(MtlsMode::kPermissive, http);
+  const int out = pair.Connect();
+  const int in = pair.ConnectCaptured();
+  EXPECT_EQ(ReadAll(out), "");
+  EXPECT_EQ(ReadAll(in), "");
+  close(out);
+  close(in);
+  // Who has begun gets the time that a head has.
+  const int slow = pair.ConnectCaptured();
+  HttpReader reader(slow);
+  std::this_thread::sleep_for(milliseconds(200));
+  ASSERT_TRUE(WriteAll(slow, "G"));
+  std::this_thread::sleep_for(milliseconds(200));
+  ASSERT_TRUE(WriteAll(slow, "ET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+  EXPECT_EQ(reader.Read().status(), 200);
+  close(slow);
+}
+
+TEST(WorkerHttpLimitsTest, WhoSaysNothingMakesRoomAtTheLimit) {
+  Application application(HttpServer(Mirror));
+  HttpPair pair(application.address(), config::AppProtocol::kHttp1, MtlsMode::kPermissive,
+                [](WorkerOptions& options) { options.max_connections = 2; });
+  const int one = pair.ConnectCaptured();
+  const int two = pair.ConnectCaptured();
+  std::this_thread::sleep_for(milliseconds(100));
+  const int refused = pair.ConnectCaptured();
+  EXPECT_EQ(ReadAll(refused), "<" + std::to_string(ECONNRESET) + ">");
+  EXPECT_EQ(ReadAll(one), "");
+  EXPECT_EQ(ReadAll(two), "");
+  const int served = pair.ConnectCaptured();
+  HttpReader reader(served);
+  ASSERT_TRUE(WriteAll(served, kGet));
+  EXPECT_EQ(reader.Read().status(), 200);
+  for (const int fd : {one, two, refused, served}) close(fd);
+}
+
 TEST(WorkerHttpLimitsTest, AnOldConnectionSaysSoAndEnds) {
   Application application(HttpServer([](const HttpMessage&) { return Response("x"); }));
   HttpPair pair(application.address());

@@ -177,10 +177,14 @@ void Cluster::OnConnectionOpened(Host& host) {
 }
 
 void Cluster::OnConnectionEnded(Host& host, bool opened, buffer::CloseReason reason,
-                                const std::string&) {
+                                const std::string& explanation) {
   stats_.OnConnectionEnded(opened, reason);
   if (opened) {
     --host.connections;
+  } else if (reason == buffer::CloseReason::kNoResources) {
+    // Ours, not the host's.
+    shared_.observer.OnNoResources(
+        absl::StrCat("cannot connect to ", NameOf(host), ": ", explanation));
   } else if (reason != buffer::CloseReason::kFinished) {
     ++host.connect_failures;
     OnConnectFailed(host);

@@ -29,6 +29,8 @@ class PoolObserver {
   // `label` for the metric, `sentence` for the log.
   virtual void OnHandshakeFailed(const net::Address& address, absl::string_view label,
                                  absl::string_view sentence) = 0;
+  // A connection could not be made for want of a descriptor or a port of this proxy's.
+  virtual void OnNoResources(absl::string_view sentence) = 0;
 
  protected:
   ~PoolObserver() = default;

@@ -85,6 +85,7 @@ class UpstreamFixture : public ::testing::Test, private HbonePool::Observer, pri
                          absl::string_view sentence) override {
     handshake_failures.push_back(std::string(label) + ": " + std::string(sentence));
   }
+  void OnNoResources(absl::string_view) override {}
 
   spiffe::testing::TestAuthority authority_{"cluster.local"};
   event::SimulatedClock clock_{absl::Now()};
