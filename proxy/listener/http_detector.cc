@@ -10,7 +10,11 @@ constexpr absl::string_view kVersion = "HTTP/1.";
 // Longer than any registered method (`UPDATEREDIRECTREF`).
 constexpr size_t kMaxMethod = 24;
 
+// Of those that are used.
 bool IsMethodByte(char c) { return (c >= 'A' && c <= 'Z') || c == '-' || c == '_'; }
+
+// Of a token (RFC 9110, section 5.6.2), generously.
+bool IsWordByte(char c) { return c > ' ' && c != '\x7f'; }
 
 // `text` and `whole` agree as far as `text` goes.
 bool MayBecome(absl::string_view text, absl::string_view whole) {
@@ -25,24 +29,28 @@ Detected DetectHttp(absl::string_view bytes) {
     return bytes.size() >= kPreface.size() ? Detected::kHttp2 : Detected::kNeedMore;
   }
   // RFC 9112, section 2.2: empty lines before the request line are to be ignored.
-  for (int i = 0; i < 2 && bytes.substr(0, 2) == "\r\n"; ++i) bytes.remove_prefix(2);
-  if (bytes.empty() || bytes == "\r") return Detected::kNeedMore;
+  const size_t lines = std::min(bytes.find_first_not_of("\r\n"), bytes.size());
+  if (lines > kMaxDetectedLine) return Detected::kHttp1;
+  bytes.remove_prefix(lines);
+  if (bytes.empty()) return Detected::kNeedMore;
   size_t at = 0;
   while (at < bytes.size() && IsMethodByte(bytes[at])) ++at;
-  if (at > kMaxMethod) return Detected::kOther;
-  if (at == bytes.size()) return Detected::kNeedMore;
+  const bool usual = at <= kMaxMethod && (at == bytes.size() || bytes[at] == ' ');
+  const Detected incomplete = usual ? Detected::kNeedMore : Detected::kOther;
+  while (at < bytes.size() && IsWordByte(bytes[at])) ++at;
+  if (at == bytes.size()) return incomplete;
   if (at == 0 || bytes[at] != ' ') return Detected::kOther;
   const size_t target = ++at;
   while (at < bytes.size() && static_cast<unsigned char>(bytes[at]) > ' ' && bytes[at] != '\x7f') {
     ++at;
   }
   if (at == bytes.size()) {
-    return bytes.size() > kMaxDetectedLine ? Detected::kHttp1 : Detected::kNeedMore;
+    return bytes.size() > kMaxDetectedLine ? Detected::kHttp1 : incomplete;
   }
   if (at == target || bytes[at] != ' ') return Detected::kOther;
   const absl::string_view version = bytes.substr(at + 1);
   if (!MayBecome(version, kVersion)) return Detected::kOther;
-  return version.size() >= kVersion.size() ? Detected::kHttp1 : Detected::kNeedMore;
+  return version.size() >= kVersion.size() ? Detected::kHttp1 : incomplete;
 }
 
 Detected DetectPreface(absl::string_view bytes) {

@@ -22,7 +22,10 @@ inline constexpr size_t kMaxDetectedLine = 8 * 1024;
 
 // `bytes`: everything that the client has sent so far. The whole of `METHOD SP target SP HTTP/1.`
 // (RFC 9112, section 3) or of the preface (RFC 9113, section 3.4) must be there: protocols of lines
-// that begin with a word (`SET key value` of Redis, `get key` of memcached) are none. Pure, linear.
+// that begin with a word (`SET key value` of Redis, `get key` of memcached) are none. What lenient
+// servers take for a request is one here too, for the strict codec to refuse: any token as method
+// (which is not waited for if it is none of the usual ones), empty lines before it, LF alone. But
+// nothing that is guessed is sure: what must be judged as HTTP is declared. Pure, linear.
 Detected DetectHttp(absl::string_view bytes);
 
 // The same where HTTP is spoken for sure: kHttp1 for all that is not the preface of HTTP/2.

@@ -17,6 +17,21 @@ TEST(HttpDetectorTest, RequestLinesAreHttp1) {
   EXPECT_EQ(DetectHttp("\r\nGET / HTTP/1.1"), Detected::kHttp1);
 }
 
+TEST(HttpDetectorTest, WhatALenientServerReadsAsARequestIsOne) {
+  EXPECT_EQ(DetectHttp("\r\n\r\n\r\n\r\nGET / HTTP/1.1"), Detected::kHttp1);
+  EXPECT_EQ(DetectHttp("\nGET / HTTP/1.1"), Detected::kHttp1);
+  EXPECT_EQ(DetectHttp("\n\r\n\nPOST / HTTP/1.0"), Detected::kHttp1);
+  EXPECT_EQ(DetectHttp("get / HTTP/1.1"), Detected::kHttp1);
+  EXPECT_EQ(DetectHttp("Get-It! / HTTP/1.1"), Detected::kHttp1);
+  EXPECT_EQ(DetectHttp(std::string(300, 'A') + " / HTTP/1.1"), Detected::kHttp1);
+  EXPECT_EQ(DetectHttp("\r\n\r\n\n"), Detected::kNeedMore);
+  EXPECT_EQ(DetectHttp(std::string(kMaxDetectedLine + 1, '\n')), Detected::kHttp1);
+  // Words that begin no usual request line are not waited for.
+  for (const char* word : {"hello", "get /", "Get / HTTP/1", "x"}) {
+    EXPECT_EQ(DetectHttp(word), Detected::kOther) << word;
+  }
+}
+
 TEST(HttpDetectorTest, ThePrefaceIsHttp2) {
   EXPECT_EQ(DetectHttp("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x12"), Detected::kHttp2);
 }

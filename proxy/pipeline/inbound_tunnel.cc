@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "api/net/alpn.h"
+#include "proxy/listener/http_detector.h"
 
 namespace countersign::pipeline {
 
@@ -21,6 +22,7 @@ constexpr std::chrono::milliseconds kLastRequests{1000};
 using buffer::ByteStream;
 using buffer::CloseReason;
 using http::h2::TunnelStream;
+using listener::Detected;
 using upstream::TunnelConnection;
 
 void AcceptTunnel(Environment& env, net::Socket socket, const net::Address& client) {
@@ -192,14 +194,17 @@ InboundStream::InboundStream(Environment& env, std::unique_ptr<TunnelStream> str
       timer_(env.dispatcher().timers(), this,
              [](void* self) { static_cast<InboundStream*>(self)->OnTimeout(); }) {}
 
-// The answer waits for the application's; what the caller sends meanwhile waits in its window.
+// Where HTTP is declared every request is answered, also when the application is not there.
+// Otherwise the answer waits for the application's, which may be the one to speak first; what the
+// caller sends meanwhile waits in its window.
 void InboundStream::Start() {
   stream_->SetHandler(this);
+  if (config::DeclaresHttp(policy().protocol)) return Sniff();
   stream_->ReadDisable(true);
   int error = 0;
   net::Socket socket = net::Socket::Connect(destination_, &error, /*host_local=*/true);
   if (!socket.valid()) {
-    return Refuse(503, CloseReason::kNoResources,
+    return Refuse(503, net::ConnectFailure(error),
                   absl::StrCat("cannot connect to the application: ", std::strerror(error)));
   }
   application_ = std::make_unique<net::Connection>(env_.dispatcher(), std::move(socket),
@@ -211,23 +216,74 @@ void InboundStream::Start() {
 
 void InboundStream::OnOpen(ByteStream& stream) {
   if (&stream != application_.get()) return;
+  timer_.Cancel();
+  stream_->ReadDisable(false);
+  Sniff();
+}
+
+void InboundStream::Sniff() {
+  stream_->Accept();
+  if (policy().protocol == config::AppProtocol::kTcp) return Splice();
+  state_ = State::kSniffing;
+  if (!seen_.empty() || seen_end_) return Decide();
+  if (application_ == nullptr) timer_.Arm(env_.config()->http.idle_timeout);
+}
+
+void InboundStream::Decide() {
+  std::string copy;
+  const absl::string_view bytes = seen_.View(&copy);
+  const bool declared = config::DeclaresHttp(policy().protocol);
+  switch (declared ? listener::DetectPreface(bytes) : listener::DetectHttp(bytes)) {
+    case Detected::kHttp1:
+      return ServeHttp(http::Protocol::kHttp11);
+    case Detected::kHttp2:
+      return ServeHttp(http::Protocol::kHttp2);
+    case Detected::kOther:
+      return Splice();
+    case Detected::kNeedMore:
+      if (seen_end_) return declared ? ServeHttp(http::Protocol::kHttp11) : Splice();
+      timer_.Arm(env_.settings().handshake_timeout);
+  }
+}
+
+void InboundStream::ServeHttp(http::Protocol protocol) {
+  state_ = State::kHttp;
+  if (application_ != nullptr) {
+    // Requests have connections of their own.
+    application_->Reset();
+    env_.dispatcher().DeferredDelete(std::move(application_));
+  }
+  timer_.Arm(env_.TrustLeft(*peer_));
+  http_ = std::make_unique<InboundHttp>(env_, static_cast<InboundHttp::Owner&>(*this), client_,
+                                        destination_, peer_);
+  http_->manager().Start(*stream_, protocol, seen_, seen_end_);
+  if (env_.draining()) http_->manager().StartDrainSoon();
+}
+
+void InboundStream::Splice() {
+  state_ = State::kOpen;
   timer_.Arm(env_.TrustLeft(*peer_));
   const upstream::TcpCells& cells = env_.report().InboundCells(peer_.get());
   cells.opened->Add(1);
   closed_cell_ = cells.closed;
-  cells.received->Add(stream_->bytes_read());
   proxy_.SetCounters(cells.received, cells.sent);
   proxy_.Start(*stream_, *application_);
-  stream_->Accept();
-  stream_->ReadDisable(false);
+  if (!seen_.empty() || seen_end_) proxy_.OnData(*stream_, seen_, seen_end_);
+  if (!greeting_.empty() || greeting_end_) proxy_.OnData(*application_, greeting_, greeting_end_);
 }
 
 void InboundStream::OnData(ByteStream& stream, buffer::Buffer& data, bool end) {
+  if (state_ == State::kFinished) return data.Clear();
   if (&stream == stream_.get()) {
-    application_->Write(data, end);
-  } else {
-    stream_->Write(data, end);
+    seen_.Move(data);
+    seen_end_ = seen_end_ || end;
+    if (state_ == State::kSniffing) Decide();
+    return;
   }
+  // The application speaks first, or ends it: that is not HTTP.
+  greeting_.Move(data);
+  greeting_end_ = end;
+  Splice();
 }
 
 void InboundStream::OnClosed(ByteStream& stream, CloseReason reason) {
@@ -235,23 +291,52 @@ void InboundStream::OnClosed(ByteStream& stream, CloseReason reason) {
     if (application_ != nullptr) application_->Reset();
     return Finish();
   }
+  const char* const why = buffer::CloseReasonSentence(reason);
+  if (state_ == State::kSniffing) {
+    return BreakOff(reason, "",
+                    absl::StrCat("the application at ", destination_.ToString(),
+                                 " closed the connection: ", why));
+  }
   Refuse(503, reason,
-         absl::StrCat("cannot connect to the application at ", destination_.ToString(), ": ",
-                      buffer::CloseReasonSentence(reason)));
+         absl::StrCat("cannot connect to the application at ", destination_.ToString(), ": ", why));
 }
 
 void InboundStream::OnTimeout() {
-  if (closed_cell_ != nullptr) {
-    return BreakOff(CloseReason::kExpired, "", env_.ExplainExpiry(*peer_));
+  switch (state_) {
+    case State::kConnecting:
+      application_->Reset();
+      return Refuse(
+          504, CloseReason::kConnectTimeout,
+          absl::StrCat("the application at ", destination_.ToString(), " did not accept within ",
+                       env_.settings().connect_timeout.count(), " ms"));
+    case State::kSniffing:
+      if (application_ != nullptr) return Splice();  // half a request line: not HTTP
+      if (!seen_.empty()) return ServeHttp(http::Protocol::kHttp11);
+      (void)CloseIfIdle();
+      return;
+    case State::kOpen:
+    case State::kHttp:
+      return BreakOff(CloseReason::kExpired, "", env_.ExplainExpiry(*peer_));
+    case State::kFinished:
+      return;
   }
-  application_->Reset();
-  Refuse(504, CloseReason::kConnectTimeout,
-         absl::StrCat("the application at ", destination_.ToString(), " did not accept within ",
-                      env_.settings().connect_timeout.count(), " ms"));
+}
+
+bool InboundStream::CloseIfIdle() {
+  if (state_ == State::kHttp) return http_->manager().CloseIfIdle();
+  if (state_ != State::kSniffing || application_ != nullptr || !seen_.empty()) return false;
+  stream_->Reset();
+  Finish();
+  return true;
+}
+
+void InboundStream::StartDrain() {
+  if (state_ == State::kHttp) http_->manager().StartDrain();
 }
 
 void InboundStream::Refuse(int status, CloseReason reason, const std::string& sentence) {
   failure_ = reason;
+  if (reason == CloseReason::kNoResources) env_.OnNoDescriptor(sentence);
   env_.report().OnInboundRefused(client_, destination_.port(), "", reason,
                                  absl::StrCat(peer_->id.ToString(), ": ", sentence));
   stream_->Refuse(status, sentence);
@@ -259,19 +344,19 @@ void InboundStream::Refuse(int status, CloseReason reason, const std::string& se
 }
 
 void InboundStream::Reevaluate() {
-  if (finished_ || closed_cell_ == nullptr) return;
-  const config::PortPolicy& policy = env_.config()->inbound.For(destination_.port());
-  if (policy.mode != config::MtlsMode::kDisable) return;
-  BreakOff(CloseReason::kPolicyRefused, policy.policy,
-           absl::StrCat("policy ", policy.policy, " now disables mutual TLS on this port"));
+  if (state_ == State::kFinished || state_ == State::kConnecting) return;
+  if (policy().mode != config::MtlsMode::kDisable) return;
+  BreakOff(CloseReason::kPolicyRefused, policy().policy,
+           absl::StrCat("policy ", policy().policy, " now disables mutual TLS on this port"));
 }
 
-// It was open.
+// It was accepted.
 void InboundStream::BreakOff(CloseReason reason, absl::string_view policy,
                              const std::string& sentence) {
   failure_ = reason;
   env_.report().OnInboundRefused(client_, destination_.port(), policy, reason, sentence);
-  application_->Reset();
+  if (http_ != nullptr) http_->manager().Abort(reason);
+  if (application_ != nullptr) application_->Reset();
   stream_->Reset();
   Finish();
 }
@@ -282,11 +367,11 @@ void InboundStream::OnProxyDone(CloseReason reason, bool by_upstream) {
 }
 
 void InboundStream::Finish() {
-  if (finished_) return;
-  finished_ = true;
+  if (state_ == State::kFinished) return;
   timer_.Cancel();
   if (closed_cell_ != nullptr) closed_cell_->Add(1);
   env_.Remove(*this);
+  state_ = State::kFinished;
 }
 
 void InboundStream::Describe(ConnectionInfo* info) const {
@@ -297,10 +382,14 @@ void InboundStream::Describe(ConnectionInfo* info) const {
   info->peer_serial = Hex(peer_->serial);
   info->peer_expires_unix = absl::ToUnixSeconds(peer_->not_after);
   info->security = "mutual_tls";
-  info->state = closed_cell_ == nullptr ? "connecting" : "open";
+  info->state = state_ == State::kOpen || state_ == State::kHttp ? "open" : "connecting";
   info->protocol = "tcp";
-  info->bytes_in = stream_->bytes_read();  // some came before the application was there
-  info->bytes_out = proxy_.sent();
+  info->bytes_in = stream_->bytes_read();
+  info->bytes_out = stream_->bytes_written();
+  if (http_ == nullptr) return;
+  info->protocol = std::string(http::ProtocolName(http_->manager().protocol()));
+  info->requests = http_->manager().requests();
+  if (http_->manager().draining()) info->state = "draining";
 }
 
 }  // namespace countersign::pipeline

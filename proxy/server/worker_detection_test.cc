@@ -182,5 +182,50 @@ TEST(WorkerDetectionTest, OpenPlaintextHttpEndsWhenPolicyBecomesStrict) {
   close(fd);
 }
 
+// What the caller's sidecar takes for bytes.
+TEST(WorkerDetectionTest, HttpInATunnelIsCleanedAndSaysWhoCalls) {
+  using config::AppProtocol;
+  for (const AppProtocol protocol : {AppProtocol::kHttp1, AppProtocol::kAuto, AppProtocol::kTcp}) {
+    Application application(HttpServer(Mirror));
+    Pair pair(application.address());
+    pair.Ready();
+    auto inbound = std::make_shared<config::ProxyConfig>(*ConfigOf(MtlsMode::kStrict));
+    inbound->inbound.fallback.protocol = protocol;
+    pair.server().OnProxyConfig(inbound);
+    const int fd = pair.Connect();
+    HttpReader reader(fd);
+    for (int i = 0; i < 2; ++i) {
+      ASSERT_TRUE(WriteAll(fd,
+                           "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n"
+                           "X-Forwarded-Client-Cert: URI=spiffe://forged\r\n\r\nbody"));
+      const HttpMessage answer = reader.Read();
+      ASSERT_EQ(answer.status(), 200);
+      EXPECT_EQ(answer.body.substr(answer.body.size() - 4), "body");
+      const bool forged = answer.body.find("spiffe://forged") != std::string::npos;
+      const bool proven = answer.body.find(std::string("URI=") + kClientId) != std::string::npos;
+      // Where somebody has said that it is not HTTP, it is not looked at.
+      EXPECT_EQ(forged, protocol == AppProtocol::kTcp);
+      EXPECT_EQ(proven, protocol != AppProtocol::kTcp);
+    }
+    close(fd);
+    EXPECT_TRUE(Eventually([&] { return pair.ServerStats(); },
+                           "countersign_connections_active{direction=\"inbound\"} 0"));
+  }
+}
+
+TEST(WorkerDetectionTest, WhereHttpIsDeclaredATunnelCarriesNothingElse) {
+  Application application(Echo);
+  Pair pair(application.address());
+  pair.Ready();
+  auto inbound = std::make_shared<config::ProxyConfig>(*ConfigOf(MtlsMode::kStrict));
+  inbound->inbound.fallback.protocol = config::AppProtocol::kHttp1;
+  pair.server().OnProxyConfig(inbound);
+  const int fd = pair.Connect();
+  HttpReader reader(fd);
+  ASSERT_TRUE(WriteAll(fd, "g\x01t / HTTP/1.1\r\nX-Forwarded-Client-Cert: forged\r\n\r\n"));
+  EXPECT_EQ(reader.Read().status(), 400);
+  close(fd);
+}
+
 }  // namespace
 }  // namespace countersign::server
