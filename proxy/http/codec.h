@@ -195,8 +195,8 @@ class ClientCodec : public Codec {
 
   // Null when no more can be taken now. SendHeaders must follow.
   virtual ClientStream* NewStream(ClientStream::Handler& handler) = 0;
-  // How many may run at once: 1 for HTTP/1; the peer's SETTINGS (100 until they came), bounded by
-  // ours.
+  // How many may run at once: for HTTP/1 1, and 0 once the connection is to close; the peer's
+  // SETTINGS (100 until they came), bounded by ours.
   virtual uint32_t max_streams() const = 0;
 };
 

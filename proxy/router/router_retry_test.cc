@@ -27,6 +27,18 @@ class RouterRetryTest : public RouterFixture {
     exchange.stream->Reset();
     exchange.stream = nullptr;
   }
+  // Starts, and has the first try answered 503 and those after it 200: how soon they come is
+  // chance.
+  void StartRefusedOnce(TestServer& server) {
+    const size_t before = server.requests();
+    server.hold = true;
+    Start();
+    ASSERT_TRUE(RunUntil([&] { return server.requests() > before; }));
+    server.hold = false;
+    server.status = 503;
+    server.connection(0).Answer();
+    server.status = 200;
+  }
   // Until a further request has come to the server.
   bool Comes(TestServer& server, size_t requests) {
     return RunUntil([&] {
@@ -183,13 +195,9 @@ TEST_F(RouterRetryTest, AStatusThatThePolicyNamesIsRepeatedAndTheClientSeesOnlyT
     Main(*server)->protocol =
         protocol == kH1 ? config::AppProtocol::kHttp1 : config::AppProtocol::kHttp2;
     clusters_.clear();
-    server->status = 503;
     action().retry = {.on = RetryPolicy::k5xx, .num_retries = 2};
     Fill();
-    Start();
-    ASSERT_TRUE(RunUntil([&] { return server->requests() == 1; }));
-    Settle();
-    server->status = 200;
+    StartRefusedOnce(*server);
     ASSERT_TRUE(FinishWithRetries());
     EXPECT_EQ(downstream_.status, 200);
     EXPECT_EQ(downstream_.body, "ok");
@@ -213,12 +221,8 @@ TEST_F(RouterRetryTest, RetriesAreCountedByWhatBecameOfThem) {
   action().retry = {.on = RetryPolicy::k5xx, .num_retries = 2};
   Get();
   EXPECT_THAT(stats_.Serialize(), Not(HasSubstr("countersign_cluster_retries")));
-  server->status = 503;
   Fill();
-  Start();
-  ASSERT_TRUE(RunUntil([&] { return server->requests() == 2; }));
-  Settle();
-  server->status = 200;
+  StartRefusedOnce(*server);
   ASSERT_TRUE(FinishWithRetries());
   EXPECT_THAT(stats_.Serialize(),
               HasSubstr("countersign_cluster_retries_total{cluster=\"main\"} 1\n"));
@@ -292,16 +296,17 @@ TEST_F(RouterRetryTest, TheClustersBudgetLimitsRetries) {
 
 TEST_F(RouterRetryTest, AClientThatLeavesWhileItWaitsForARetryGivesItsShareBack) {
   auto server = Held();
-  action().retry = {.on = RetryPolicy::kReset,
-                    .num_retries = 3,
-                    .backoff_base = milliseconds(10'000),
-                    .backoff_max = milliseconds(10'000)};
+  action().retry = {
+      .on = RetryPolicy::kReset,
+      .num_retries = 3,
+      .backoff_base = milliseconds(1'000'000'000),  // which chance does not bring to 0
+      .backoff_max = milliseconds(1'000'000'000)};
   Start();
   ResetRequest(*server, 0);
   ASSERT_TRUE(RunUntil([&] { return Count(*clusters_["main"], Kind::kRetries) == 1; }));
   router_->Cancel();
   EXPECT_EQ(Count(*clusters_["main"], Kind::kRetries), 0u);
-  Advance(milliseconds(20'000));
+  Advance(milliseconds(1'000'000'000));
   EXPECT_EQ(server->requests(), 1u);
   EXPECT_EQ(downstream_.callbacks, 0);
 }
@@ -314,9 +319,15 @@ TEST_F(RouterRetryTest, ATryThatTakesTooLongIsRepeatedElsewhere) {
   action().retry = {
       .on = RetryPolicy::k5xx, .num_retries = 1, .per_try_timeout = milliseconds(100)};
   for (int i = 0; i < 6; ++i) {
+    const size_t held = slow->requests();
     Fill();
     Start();
-    ASSERT_TRUE(FinishWithRetries());
+    ASSERT_TRUE(RunUntil([&] { return downstream_.done() || slow->requests() > held; }));
+    if (!downstream_.done()) {
+      Advance(milliseconds(100));  // the try's time is up
+      Advance(milliseconds(25));   // and so is the longest wait before the next
+    }
+    ASSERT_TRUE(Finish());
     EXPECT_EQ(downstream_.status, 200) << downstream_.reply.sentence;
   }
 }

@@ -60,7 +60,8 @@ class H1ClientCodec final : public ClientCodec {
   ~H1ClientCodec() override { OnConnectionClosed(); }
 
   ClientStream* NewStream(ClientStream::Handler& handler) override;
-  uint32_t max_streams() const override { return 1; }
+  // None any more once it is to close, though its owner closes it at the end of the turn only.
+  uint32_t max_streams() const override { return closing_ ? 0 : 1; }
 
   void Receive(buffer::Buffer& data, bool end, Instant now) override;
   bool Produce(buffer::Buffer& out, size_t limit) override;

@@ -69,6 +69,26 @@ TEST_F(HttpPoolTest, Http1RequestsAtOnceTakeAConnectionEachAndTheLastUsedIsUsedN
   EXPECT_EQ(server.connection(0).requests().size(), 4);  // it came back last
 }
 
+TEST_F(HttpPoolTest, AnHttp1ConnectionWhoseRequestIsBrokenOffIsGivenToNobodyInItsLastTurn) {
+  TestServer server(dispatcher_, Http1());
+  server.hold = true;
+  auto config = Plain(server);
+  config->breakers.max_connections = 1;
+  Cluster& cluster = Use(config);
+  auto first = Send(cluster);
+  ASSERT_TRUE(RunUntil([&] { return server.requests() == 1; }));
+  auto waiting = Send(cluster);
+  first->Reset();
+  auto next = Send(cluster);
+  server.hold = false;
+  ASSERT_TRUE(RunUntil([&] {
+    return (waiting->failed || waiting->call.ends > 0) && (next->failed || next->call.ends > 0);
+  }));
+  EXPECT_EQ(waiting->call.status, 200) << waiting->explanation;
+  EXPECT_EQ(next->call.status, 200) << next->explanation;
+  EXPECT_EQ(Count(cluster, Kind::kRequests), 0);
+}
+
 TEST_F(HttpPoolTest, ManyStreamsShareOneHttp2Connection) {
   TestServer server(dispatcher_, Http2());
   auto config = Plain(server);
