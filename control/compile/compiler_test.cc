@@ -7,33 +7,16 @@
 
 #include "absl/strings/str_cat.h"
 #include "control/compile/resource_printer.h"
-#include "control/registry/file/resource_loader.h"
+#include "control/compile/test_model.h"
 #include "gtest/gtest.h"
 
 namespace countersign::control::compile {
 namespace {
 
-using registry::Model;
-
 std::string ReadFile(const std::string& path) {
   std::ifstream in(path);
   EXPECT_TRUE(in.good()) << path;
   return std::string(std::istreambuf_iterator<char>(in), {});
-}
-
-std::shared_ptr<const Model> ModelOf(const std::string& yaml) {
-  std::vector<registry::ConfigError> errors;
-  const std::vector<registry::Resource> resources =
-      registry::LoadResources("test.yaml", yaml, {}, &errors);
-  std::vector<const registry::Resource*> pointers;
-  for (const registry::Resource& resource : resources) {
-    pointers.push_back(&resource);
-  }
-  auto model = Model::Build(pointers, 1, absl::UnixEpoch(), &errors);
-  for (const registry::ConfigError& error : errors) {
-    ADD_FAILURE() << error.ToString();
-  }
-  return model;
 }
 
 std::string Testdata(const std::string& name) {
@@ -44,7 +27,7 @@ class GoldenTest : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(GoldenTest, CompilesToExactlyThis) {
   const std::string golden = Testdata(absl::StrCat(GetParam(), ".golden"));
-  const auto model = ModelOf(ReadFile(Testdata(absl::StrCat(GetParam(), ".in.yaml"))));
+  const auto model = TestModel(ReadFile(Testdata(absl::StrCat(GetParam(), ".in.yaml"))));
   ASSERT_NE(model, nullptr);
   EXPECT_EQ(PrintResources(model), ReadFile(golden))
       << "if this is what it should be: bazel run //control/compile:print_resources -- "
@@ -58,7 +41,7 @@ INSTANTIATE_TEST_SUITE_P(All, GoldenTest,
 
 TEST(CompilerTest, EqualModelsGiveEqualVersionsAndBytes) {
   const std::string yaml = ReadFile(Testdata("destinations.in.yaml"));
-  const Compiler a(ModelOf(yaml)), b(ModelOf(yaml));
+  const Compiler a(TestModel(yaml)), b(TestModel(yaml));
   for (Type type : kPushOrder) {
     for (const std::string& name : a.Names(type)) {
       const registry::Workload* self = a.model().FindWorkload("default/web-1");
@@ -74,7 +57,7 @@ TEST(CompilerTest, EqualModelsGiveEqualVersionsAndBytes) {
 
 TEST(CompilerTest, EveryReferenceResolves) {
   for (const char* name : {"modes.in.yaml", "destinations.in.yaml"}) {
-    const Compiler compiler(ModelOf(ReadFile(Testdata(name))));
+    const Compiler compiler(TestModel(ReadFile(Testdata(name))));
     for (Type type : kPushOrder) {
       for (const std::string& resource : compiler.Names(type)) {
         const auto compiled =
@@ -91,8 +74,8 @@ TEST(CompilerTest, EveryReferenceResolves) {
 
 TEST(CompilerTest, OneEndpointMoreChangesOneResource) {
   const std::string yaml = ReadFile(Testdata("destinations.in.yaml"));
-  const Compiler before(ModelOf(yaml));
-  const Compiler after(ModelOf(absl::StrCat(
+  const Compiler before(TestModel(yaml));
+  const Compiler after(TestModel(absl::StrCat(
       yaml,
       "---\napiVersion: countersign.dev/v1alpha1\nkind: ExternalWorkload\n"
       "metadata: {name: web-3, labels: {app: web}}\n"
@@ -111,7 +94,7 @@ TEST(CompilerTest, OneEndpointMoreChangesOneResource) {
 }
 
 TEST(CompilerTest, OnlyCanonicalNamesExist) {
-  const Compiler compiler(ModelOf(ReadFile(Testdata("destinations.in.yaml"))));
+  const Compiler compiler(TestModel(ReadFile(Testdata("destinations.in.yaml"))));
   for (const char* name :
        {"", "outbound/", "outbound/10.96.0.1", "outbound/10.96.0.1:080", "outbound/010.96.0.1:80",
         "outbound/[fd96:0::1]:80", "outbound/fd96::1:80", "outbound/[FD96::1]:80", "outbound/x:80",
@@ -129,7 +112,7 @@ TEST(CompilerTest, OnlyCanonicalNamesExist) {
 }
 
 TEST(CompilerTest, APortThatTheServiceDoesNotDeclareHasNoEndpoints) {
-  const Compiler compiler(ModelOf(ReadFile(Testdata("destinations.in.yaml"))));
+  const Compiler compiler(TestModel(ReadFile(Testdata("destinations.in.yaml"))));
   const auto listener = compiler.Compile(Type::kListener, "outbound/10.96.0.1:81", nullptr);
   ASSERT_NE(listener, nullptr);
   const auto endpoints =
@@ -139,7 +122,7 @@ TEST(CompilerTest, APortThatTheServiceDoesNotDeclareHasNoEndpoints) {
 }
 
 TEST(CompilerTest, AnInboundListenerIsCompiledForItsOwnWorkloadAlone) {
-  const Compiler compiler(ModelOf(ReadFile(Testdata("modes.in.yaml"))));
+  const Compiler compiler(TestModel(ReadFile(Testdata("modes.in.yaml"))));
   EXPECT_EQ(compiler.Compile(Type::kListener, "inbound", nullptr), nullptr);
   const auto db =
       compiler.Compile(Type::kListener, "inbound", compiler.model().FindWorkload("shop/db-1"));

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "control/registry/file/resource_loader.h"
+#include "control/compile/test_model.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -28,21 +28,10 @@ std::string Rule(const std::string& name, const std::string& match) {
 }
 
 route::RouteConfiguration Routes(const std::string& yaml, const std::string& caller_ns = "") {
-  std::vector<registry::ConfigError> errors;
-  const auto resources = registry::LoadResources(
-      "f.yaml",
+  const auto model = TestModel(
       absl::StrCat("apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {clusterIP: "
                    "10.96.0.1, ports: [{name: http, port: 80}]}\n",
-                   yaml),
-      {}, &errors);
-  std::vector<const registry::Resource*> pointers;
-  for (const registry::Resource& resource : resources) {
-    pointers.push_back(&resource);
-  }
-  const auto model = registry::Model::Build(pointers, 1, absl::UnixEpoch(), &errors);
-  for (const registry::ConfigError& error : errors) {
-    ADD_FAILURE() << error.ToString();
-  }
+                   yaml));
   route::RouteConfiguration out;
   if (model != nullptr) {
     const registry::Service& service = *model->FindService("default/web");
