@@ -25,6 +25,9 @@ struct HttpConnectionOptions {
   net::Address destination;                      // original
   std::shared_ptr<const spiffe::PeerSvid> peer;  // who has proved itself; null: plaintext
   spiffe::SpiffeId own_id;                       // inbound with a peer: whom it called
+  // Inbound: the peer's sidecar has put the requests on this connection, and says what its
+  // application spoke. False: they are as that application has sent them.
+  bool by_sidecar = false;
 };
 
 // Owns the codec, borrows the connection's byte stream. What came in a turn is answered in one

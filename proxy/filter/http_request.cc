@@ -78,7 +78,7 @@ bool HttpRequest::Admit() {
 bool HttpRequest::Clean(RequestHead& head) {
   if (connection_->options_.inbound) {
     // What the caller's own application spoke, which decides what ours is spoken to in.
-    const bool http2 = connection_->options_.peer != nullptr
+    const bool http2 = connection_->options_.by_sidecar
                            ? head.headers.Get(HeaderId::kCountersignDownstream) == "HTTP/2"
                            : head.protocol == http::Protocol::kHttp2;
     head.protocol = http2 ? http::Protocol::kHttp2 : http::Protocol::kHttp11;

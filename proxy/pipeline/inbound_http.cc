@@ -7,12 +7,14 @@ namespace {
 
 filter::HttpConnectionOptions OptionsOf(const Environment& env, const net::Address& client,
                                         const net::Address& application,
-                                        std::shared_ptr<const spiffe::PeerSvid> peer) {
+                                        std::shared_ptr<const spiffe::PeerSvid> peer,
+                                        bool tunnelled) {
   filter::HttpConnectionOptions options;
   options.inbound = true;
   options.client = client;
   options.destination = application;
   if (peer != nullptr) options.own_id = env.secret()->id;
+  options.by_sidecar = peer != nullptr && !tunnelled;
   options.peer = std::move(peer);
   return options;
 }
@@ -21,7 +23,7 @@ filter::HttpConnectionOptions OptionsOf(const Environment& env, const net::Addre
 
 InboundHttp::InboundHttp(Environment& env, Owner& owner, const net::Address& client,
                          const net::Address& application,
-                         std::shared_ptr<const spiffe::PeerSvid> peer)
+                         std::shared_ptr<const spiffe::PeerSvid> peer, bool tunnelled)
     : env_(env),
       owner_(owner),
       client_(client),
@@ -29,7 +31,7 @@ InboundHttp::InboundHttp(Environment& env, Owner& owner, const net::Address& cli
       cells_(env.report().InboundRequestCells(peer.get(),
                                               env.config()->inbound.For(application.port()))),
       manager_(env.http(), static_cast<filter::HttpConnectionManager::Owner&>(*this),
-               OptionsOf(env, client, application, std::move(peer))) {}
+               OptionsOf(env, client, application, std::move(peer), tunnelled)) {}
 
 InboundHttp::~InboundHttp() {
   if (routes_ != nullptr) routes_->Unref();

@@ -21,9 +21,11 @@ class InboundHttp final : private filter::HttpConnectionManager::Owner {
     ~Owner() = default;
   };
 
-  // `peer`: who has proved itself; null for plaintext.
+  // `peer`: who has proved itself; null for plaintext. `tunnelled`: what came through a tunnel is
+  // as the peer's application has sent it.
   InboundHttp(Environment& env, Owner& owner, const net::Address& client,
-              const net::Address& application, std::shared_ptr<const spiffe::PeerSvid> peer);
+              const net::Address& application, std::shared_ptr<const spiffe::PeerSvid> peer,
+              bool tunnelled = false);
   InboundHttp(const InboundHttp&) = delete;
   InboundHttp& operator=(const InboundHttp&) = delete;
   ~InboundHttp();

@@ -255,7 +255,7 @@ void InboundStream::ServeHttp(http::Protocol protocol) {
   }
   timer_.Arm(env_.TrustLeft(*peer_));
   http_ = std::make_unique<InboundHttp>(env_, static_cast<InboundHttp::Owner&>(*this), client_,
-                                        destination_, peer_);
+                                        destination_, peer_, /*tunnelled=*/true);
   http_->manager().Start(*stream_, protocol, seen_, seen_end_);
   if (env_.draining()) http_->manager().StartDrainSoon();
 }

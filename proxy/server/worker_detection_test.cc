@@ -1,4 +1,5 @@
 // What a connection speaks is found out from its first bytes, whoever sends them.
+#include <future>
 #include <string>
 #include <thread>
 
@@ -211,6 +212,32 @@ TEST(WorkerDetectionTest, HttpInATunnelIsCleanedAndSaysWhoCalls) {
     EXPECT_TRUE(Eventually([&] { return pair.ServerStats(); },
                            "countersign_connections_active{direction=\"inbound\"} 0"));
   }
+}
+
+TEST(WorkerDetectionTest, Http2InATunnelIsHttp2ToAnApplicationThatHasNotSaidWhatItSpeaks) {
+  using http::testing::kClientPreface;
+  std::promise<std::string> first;
+  Application application([&](int fd) {
+    // The tunnel's own connection, to see whether the server speaks first, ends without a word.
+    const std::string bytes = ReadAll(fd, kClientPreface.size());
+    if (bytes.size() == kClientPreface.size()) first.set_value(bytes);
+    close(fd);
+  });
+  Pair pair(application.address());
+  pair.Ready();
+  const int fd = pair.Connect();
+  using http::testing::Frame;
+  using http::testing::FrameType;
+  ASSERT_TRUE(WriteAll(fd, std::string(kClientPreface) + Frame(FrameType::kSettings, 0, 0, "") +
+                               Frame(FrameType::kHeaders, 0x5, 1,
+                                     http::testing::HeaderBlock({{":method", "GET"},
+                                                                 {":scheme", "http"},
+                                                                 {":authority", "a"},
+                                                                 {":path", "/"}}))));
+  std::future<std::string> seen = first.get_future();
+  ASSERT_EQ(seen.wait_for(std::chrono::seconds(5)), std::future_status::ready);
+  EXPECT_EQ(seen.get(), kClientPreface);
+  close(fd);
 }
 
 TEST(WorkerDetectionTest, WhereHttpIsDeclaredATunnelCarriesNothingElse) {
