@@ -167,6 +167,19 @@ class GrpcTest(HttpMesh):
         self.grpc(f'rpc:{GRPC}', 'call', 5, 0, 5000)
         wait_for('the call is counted', lambda: counted() == before + 1, 5)
 
+    def test_messages_of_all_four_kinds_of_call_are_counted_at_both_sides(self):
+        def counted():
+            return [sum(self.samples(pod).sum(f'countersign_{way}_messages_total', reporter=reporter, request_protocol='grpc')
+                        for pod in pods)
+                    for reporter, pods in (('source', [self.client]), ('destination', [self.rpc1, self.rpc2]))
+                    for way in ('request', 'response')]
+        # As many as echo_client.cc sends and gets.
+        for kind, requests, responses in (('unary', 1, 1), ('collect', 100, 1), ('expand', 1, 100), ('converse', 100, 100)):
+            wanted = [before + more for before, more in zip(counted(), 2 * (requests, responses))]
+            result = self.grpc(f'rpc:{GRPC}', kind)
+            self.assertEqual(result.returncode, 0, result.stdout)
+            wait_for(f'the messages of {kind} are counted', lambda: counted() == wanted, 5)
+
 
 class GiantTest(HttpMesh):
     """Bodies far larger than what a proxy may keep of them."""
@@ -226,19 +239,6 @@ class GiantTest(HttpMesh):
         print(f'    {count} uploads that nobody reads: sidecars grew by {growth} KiB', flush=True)
         self.assertLess(max(growth), count * 1024 + self.SLACK_KIB)
         self.assertEqual(answer.status, 200, 'another request was not served meanwhile')
-
-    def test_messages_of_all_four_kinds_of_call_are_counted_at_both_sides(self):
-        def counted():
-            return [sum(self.samples(pod).sum(f'countersign_{way}_messages_total', reporter=reporter, request_protocol='grpc')
-                        for pod in pods)
-                    for reporter, pods in (('source', [self.client]), ('destination', [self.rpc1, self.rpc2]))
-                    for way in ('request', 'response')]
-        # As many as echo_client.cc sends and gets.
-        for kind, requests, responses in (('unary', 1, 1), ('collect', 100, 1), ('expand', 1, 100), ('converse', 100, 100)):
-            wanted = [before + more for before, more in zip(counted(), 2 * (requests, responses))]
-            result = self.grpc(f'rpc:{GRPC}', kind)
-            self.assertEqual(result.returncode, 0, result.stdout)
-            wait_for(f'the messages of {kind} are counted', lambda: counted() == wanted, 5)
 
 
 class DetectionTest(HttpMesh):
