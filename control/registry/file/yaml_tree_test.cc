@@ -83,6 +83,9 @@ TEST(YamlTreeTest, WhatIsNoYamlIsRefusedWhereItIs) {
   EXPECT_THAT(WhyRefused("a: 1\nb: [1, 2\nc: 3\n"),
               HasSubstr("3:2: is no valid YAML: while parsing a flow sequence in line 2, "));
   EXPECT_THAT(WhyRefused("a:\n\t- b\n"), HasSubstr("2:1: is no valid YAML: "));
+  EXPECT_THAT(WhyRefused("a: 1\nhalf-writ"), HasSubstr("could not find expected ':'"));
+  EXPECT_THAT(WhyRefused("a: [::1]\n"), HasSubstr("1:5: is no valid YAML: "));
+  EXPECT_EQ(WhyRefused("a: [\"::1\", fd00::1]\nb: ::1\n"), "");
   EXPECT_THAT(WhyRefused("a: b\nc: d\x01\n"),
               HasSubstr("2:5: is no valid YAML: control characters are not allowed"));
 }
