@@ -186,6 +186,8 @@ spec:
   Write("mesh.yaml", mesh);
   ASSERT_TRUE(RunUntil([&] {
     return proxy->config_->http.trace_per_million == 10'000 &&
+           proxy->Find("10.96.1.1:80")->http.escaped_slashes ==
+               config::HttpOptions::EscapedSlashes::kKeep &&
            proxy->Find("10.96.1.1:80")->cluster->breakers.max_requests == 7 &&
            proxy->Find("10.96.1.1:80")
                    ->routes->virtual_hosts[0]
