@@ -212,13 +212,11 @@ void ConfigFolder::ParseAll(std::vector<News>* news) const {
     }
   };
   // One file is the usual news, all of them a start's.
-  std::vector<std::thread> others(
-      std::min<size_t>({news->size(), std::thread::hardware_concurrency(), kMaxParsers}));
-  if (others.size() > 1) {
-    others.pop_back();  // this thread is one
-    std::generate(others.begin(), others.end(), [&] { return std::thread(work); });
-  } else {
-    others.clear();
+  const size_t parsers =
+      std::min<size_t>({news->size(), std::thread::hardware_concurrency(), kMaxParsers});
+  std::vector<std::thread> others;
+  for (size_t i = 1; i < parsers; ++i) {
+    others.emplace_back(work);
   }
   work();
   for (std::thread& other : others) {
