@@ -44,7 +44,8 @@ inline constexpr char kPolicyKey[] = "policy";  // `namespace/name`
 inline constexpr char kModeKey[] = "mode";      // `STRICT`
 // Of `inbound`: the proxy's own locality, `region/zone/sub_zone`.
 inline constexpr char kLocalityKey[] = "locality";
-// Of `inbound`: `rfc9440` where the application is told of its caller in Client-Cert.
+// Of `inbound`: `rfc9440` where the application is told of its caller in Client-Cert and
+// Client-Cert-Chain.
 inline constexpr char kClientCertKey[] = "client_cert";
 // Of a destination's chain: the cluster that its routes are meant for.
 inline constexpr char kClusterKey[] = "cluster";
