@@ -316,34 +316,66 @@ TEST_F(H2AttacksTest, AuthoritiesAreOneAndPlain) {
   EXPECT_EQ(requests_.requests[1]->authority, "b");
 }
 
-TEST_F(H2AttacksTest, WhoeverHasEndedAStreamMayNotBeginItAgain) {
+TEST_F(H2AttacksTest, WhoeverHasEndedAStreamMayNotGoOnWithIt) {
   constexpr uint32_t kStreamClosed = 5;
-  const auto take = [](const std::string& frames, bool respond) {
+  // The code of the GOAWAY that these get, each read alone; 0: none.
+  const auto take = [](const std::vector<std::string>& reads, bool respond) {
     testing::ServerRecorder requests;
     if (respond) requests.on_request = [](Exchange& exchange) { exchange.Respond(200, ""); };
     H2ServerCodec server(requests, {});
     uint32_t code = 0;
-    std::string preface = absl::StrCat(kClientPreface, Frame(FrameType::kSettings, 0, 0, ""));
-    for (const auto& frame : ParseFrames(frames)) {
-      testing::Feed(server, preface + Frame(frame.type, frame.flags, frame.stream, frame.payload));
-      preface.clear();
+    testing::Feed(server, absl::StrCat(kClientPreface, Frame(FrameType::kSettings, 0, 0, "")));
+    for (const std::string& read : reads) {
+      testing::Feed(server, read);
       for (const auto& answer : ParseFrames(testing::Drain(server))) {
-        if (answer.type == FrameType::kGoaway) code = static_cast<uint8_t>(answer.payload[7]);
+        if (answer.type != FrameType::kGoaway) continue;
+        EXPECT_FALSE(server.error().empty());
+        code = static_cast<uint8_t>(answer.payload[7]);
       }
     }
     return code;
   };
   const std::string data = Frame(FrameType::kData, 0, 1, "late");
   const std::string cancel = Frame(FrameType::kRstStream, 0, 1, Number(8));
-  EXPECT_EQ(take(Get(1) + Get(1), true), kStreamClosed);
-  EXPECT_EQ(take(Get(1) + cancel + Get(1), false), kStreamClosed);
-  EXPECT_EQ(take(Get(5) + Get(3), false), kProtocolError);
+  const std::string post = Headers(1, HeaderBlock(kPost), false);
+  const std::string last = Frame(FrameType::kData, kEndStream, 1, "last");
+  for (const std::string& more : {data, last, Get(1), post}) {
+    EXPECT_EQ(take({Get(1), more}, true), kStreamClosed);
+    EXPECT_EQ(take({Get(1), more}, false), kStreamClosed);
+    EXPECT_EQ(take({Get(1), cancel, more}, false), kStreamClosed);
+    EXPECT_EQ(take({Get(1) + cancel + more}, false), kStreamClosed);
+    EXPECT_EQ(take({post, last, more}, true), kStreamClosed);
+    EXPECT_EQ(take({post + last + more}, true), kStreamClosed);
+    EXPECT_EQ(take({post, cancel.substr(0, 5), cancel.substr(5) + more.substr(0, 7)}, true), 0u);
+    EXPECT_EQ(take({post, cancel + more.substr(0, 7), more.substr(7)}, true), kStreamClosed);
+  }
+  EXPECT_EQ(take({Get(1), cancel, Get(3)}, true), 0u);
+  EXPECT_EQ(take({Get(5), Get(3)}, false), kProtocolError);
   // A stream that we have reset: what was on its way is forgiven.
   Send(Headers(1, HeaderBlock(kPost), false));
   requests_.requests[0]->stream->Reset();
   requests_.requests[0]->stream = nullptr;
   Take();
   Send(data + Headers(1, HeaderBlock({{"x", "y"}})));
+  EXPECT_TRUE(StillServes(3));
+}
+
+TEST_F(H2AttacksTest, WhatComesOnAStreamThatWeResetGivesItsWindowBack) {
+  Send(Headers(1, HeaderBlock(kPost), false));
+  requests_.requests[0]->stream->Reset();
+  requests_.requests[0]->stream = nullptr;
+  Take();
+  uint32_t given = 0;
+  const std::string data = Frame(FrameType::kData, 0, 1, std::string(16'000, 'x'));
+  const uint32_t window = CodecLimits().connection_window;
+  for (uint32_t sent = 0; sent < 2 * window; sent += 16'000) {
+    Send(data);
+    for (const auto& frame : Take()) {
+      if (frame.type != FrameType::kWindowUpdate || frame.stream != 0) continue;
+      for (int i = 0; i < 4; ++i) given += static_cast<uint8_t>(frame.payload[i]) << (24 - 8 * i);
+    }
+  }
+  EXPECT_GE(given, window) << server_.error();
   EXPECT_TRUE(StillServes(3));
 }
 
@@ -469,6 +501,16 @@ TEST_F(H2HostileServerTest, TooManyFieldsAreALimit) {
   Answer(fields);
   EXPECT_EQ(call_.status, 0);
   EXPECT_EQ(call_.end, StreamEnd::kLimit);
+}
+
+TEST_F(H2HostileServerTest, AServerMayNotGoOnWithAnAnswerThatItHasEnded) {
+  Answer({{":status", "200"}});
+  EXPECT_EQ(call_.end, StreamEnd::kFinished);
+  Send(Frame(FrameType::kData, 0, 1, "more"));
+  bool open = true;
+  testing::Drain(client_, &open);
+  EXPECT_FALSE(open);
+  EXPECT_NE(client_.error(), "");
 }
 
 TEST_F(H2HostileServerTest, EndlessInformationalAnswersAreALimit) {

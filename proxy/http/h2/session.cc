@@ -68,7 +68,10 @@ class Session::Entry {
 };
 
 Session::Session(Role role, Codec::Owner& owner, const CodecLimits& limits)
-    : owner_(owner), limits_(limits), role_(role) {
+    : owner_(owner),
+      limits_(limits),
+      role_(role),
+      ended_by_peer_(role == Role::kServer ? NGHTTP2_CLIENT_MAGIC_LEN : 0) {
   nghttp2_mem* const memory = MemoryPool::ForThisThread().memory();
   const int result = role == Role::kClient
                          ? nghttp2_session_client_new3(&session_, Callbacks::Table(), this,
@@ -191,10 +194,6 @@ bool Session::MayBegin(int32_t id) {
     return true;
   }
   if (id == 0) return true;  // nghttp2 knows what to do
-  // RFC 9113, section 5.1, "closed".
-  if (std::find(ended_by_peer_.begin(), ended_by_peer_.end(), id) != ended_by_peer_.end()) {
-    return Break(NGHTTP2_STREAM_CLOSED, "HTTP/2: the peer goes on with a stream that it had ended");
-  }
   if (nghttp2_session_find_stream(session_, id) != nullptr ||
       std::find(reset_by_us_.begin(), reset_by_us_.end(), id) != reset_by_us_.end()) {
     return true;
@@ -203,22 +202,8 @@ bool Session::MayBegin(int32_t id) {
   return Break(NGHTTP2_PROTOCOL_ERROR, "HTTP/2: a stream's number is smaller than one before it");
 }
 
-void Session::Consume(int32_t id, size_t n) {
-  nghttp2_session_consume_connection(session_, n);
-  // The stream may be gone; its window is then of no interest.
-  (void)nghttp2_session_consume_stream(session_, id, n);
-}
-
 void Session::ReleaseWindow(StreamCore& stream) {
-  if (stream.unconsumed_ == 0) return;
-  held_ -= stream.unconsumed_;
-  (void)nghttp2_session_consume_stream(session_, stream.id_, stream.unconsumed_);
-  stream.unconsumed_ = 0;
-  if (connection_unconsumed_ > 0 && held_ <= kMaxHeld) {
-    nghttp2_session_consume_connection(session_, connection_unconsumed_);
-    connection_unconsumed_ = 0;
-  }
-  NeedOutput();
+  if (windows_.Release(session_, stream.id_, stream.unconsumed_)) NeedOutput();
 }
 
 void Session::SubmitReset(StreamCore& stream, uint32_t code) {
@@ -410,6 +395,7 @@ void Session::OnFrameSent(const nghttp2_frame& frame) {
       break;
     }
     case NGHTTP2_RST_STREAM:
+      ended_by_peer_.Forgive(static_cast<uint32_t>(frame.hd.stream_id));
       if (role_ == Role::kServer) {
         if (reset_by_us_.size() < kMaxForgiven) reset_by_us_.push_back(0);
         reset_by_us_[reset_count_++ % kMaxForgiven] = frame.hd.stream_id;
@@ -439,9 +425,6 @@ void Session::OnFrameSent(const nghttp2_frame& frame) {
 }
 
 void Session::OnClosed(StreamCore& stream, uint32_t error_code) {
-  if (stream.read_ended_ || stream.peer_reset_) {
-    ended_by_peer_[ended_count_++ % ended_by_peer_.size()] = stream.id_;
-  }
   StreamEnd end = StreamEnd::kProtocolError;
   const bool finished = stream.read_ended_ && (stream.end_sent_ || role_ == Role::kClient);
   if (error_code == NGHTTP2_NO_ERROR && (finished || (stream.stop_request_ && stream.end_sent_))) {
@@ -466,8 +449,13 @@ void Session::Receive(Buffer& data, bool end, Instant now) {
   while (!data.empty() && !over_budget_) {
     in_ = data.front();
     const size_t n = in_->size();
-    const ssize_t used = nghttp2_session_mem_recv(session_, in_->data(), n);
+    const size_t rightful = ended_by_peer_.Follow(in_->data(), n);
+    ssize_t used = nghttp2_session_mem_recv(session_, in_->data(), rightful);
     in_ = nullptr;
+    if (used >= 0 && rightful < n) {
+      Break(NGHTTP2_STREAM_CLOSED, "HTTP/2: the peer goes on with a stream that it had ended");
+      used = NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
     if (used < 0) {
       if (over_budget_ || used == NGHTTP2_ERR_FLOODED) {
         BeCalm();

@@ -5,7 +5,6 @@
 
 #include <nghttp2/nghttp2.h>
 
-#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -13,24 +12,22 @@
 #include "absl/strings/string_view.h"
 #include "proxy/buffer/buffer.h"
 #include "proxy/http/codec.h"
+#include "proxy/http/h2/ended_streams.h"
 #include "proxy/http/h2/frame_budget.h"
+#include "proxy/http/h2/receive_windows.h"
 #include "proxy/http/h2/stream_core.h"
 
 namespace countersign::http::h2 {
 
 // DATA leaves by moving slices and arrives as references into the blocks that were read: no byte is
-// copied. Stream windows follow the readers: bytes that arrive while reading is disabled are
-// acknowledged when it is enabled again. The connection's window is acknowledged at once, so that
-// one stalled stream does not stop the others, until kMaxHeld bytes wait in all. A DATA frame's
-// bytes are handed on when the frame is complete or the read is used up, and those of a frame with
-// END_STREAM only when nghttp2 has found the message's length right.
+// copied. A DATA frame's bytes are handed on when the frame is complete or the read is used up, and
+// those of a frame with END_STREAM only when nghttp2 has found the message's length right.
 //
 // In steady state a request allocates nothing: streams come from a pool, nghttp2's objects from
 // MemoryPool.
 class Session {
  public:
   enum class Role : uint8_t { kClient, kServer };
-  static constexpr size_t kMaxHeld = 8 << 20;
   static constexpr size_t kMaxForgiven = 512;
 
   // RFC 8441 has no way to say that an upgrade was not accepted and yet all is well, since there
@@ -117,7 +114,6 @@ class Session {
   bool AddReceivedField(StreamCore& stream, absl::string_view name, absl::string_view value);
   void Deliver(StreamCore& stream, bool end);
   void DeliverTrailers(StreamCore& stream);
-  void Consume(int32_t id, size_t n);
   void SubmitTrailers(StreamCore& stream);
   void OnFrame(const nghttp2_frame& frame);
   void OnFrameSent(const nghttp2_frame& frame);
@@ -125,8 +121,7 @@ class Session {
   void Sweep();
   void BeCalm();
   // Server: HEADERS of stream `id` begin. False: the peer must know better. nghttp2 passes over
-  // what comes on a stream that it does not know any more (and so we over DATA, of which it tells
-  // nothing).
+  // what comes on a stream that it does not know any more.
   bool MayBegin(int32_t id);
   bool Break(uint32_t code, const char* sentence);
 
@@ -141,17 +136,14 @@ class Session {
   Instant now_{};
   Instant head_since_ = Instant::max();
   FrameBudget budget_;
-  // Streams that the peer has ended itself, the last of them: on these nothing may follow.
-  std::array<int32_t, 8> ended_by_peer_{};
+  EndedStreams ended_by_peer_;
   // Those that we reset, the last kMaxForgiven: frames may still be on their way.
   std::vector<int32_t> reset_by_us_;
-  uint32_t ended_count_ = 0;
   uint32_t reset_count_ = 0;
   int32_t highest_id_ = 0;
   uint32_t break_code_ = NGHTTP2_PROTOCOL_ERROR;
   std::vector<nghttp2_nv> fields_;
-  size_t held_ = 0;
-  size_t connection_unconsumed_ = 0;
+  ReceiveWindows windows_;
   uint32_t active_ = 0;
   uint32_t failing_ = 0;
   uint32_t heads_sent_ = 0;

@@ -202,19 +202,13 @@ int Session::Callbacks::OnDataChunk(nghttp2_session*, uint8_t flags, int32_t id,
   StreamCore* stream = self.Find(id);
   if (stream == nullptr || stream->stop_request_) {
     // Of no use to anybody any more.
-    self.Consume(id, length);
+    self.windows_.Take(self.session_, id, length);
     return 0;
   }
   if (stream->read_disabled_ > 0) {
-    stream->unconsumed_ += length;
-    self.held_ += length;
-    if (self.held_ > kMaxHeld) {
-      self.connection_unconsumed_ += length;
-    } else {
-      nghttp2_session_consume_connection(self.session_, length);
-    }
+    self.windows_.Hold(self.session_, length, stream->unconsumed_);
   } else {
-    self.Consume(id, length);
+    self.windows_.Take(self.session_, id, length);
   }
   stream->received_.AppendRef(self.in_->block, data, length);
   // Of the last frame nothing goes out before it is known to be right.

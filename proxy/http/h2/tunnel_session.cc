@@ -86,8 +86,10 @@ struct TunnelSession::Callbacks {
 
   static int OnFrameSend(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
     TunnelSession& self = Self(user);
-    if (frame->hd.type == NGHTTP2_HEADERS && self.role_ == Role::kServer &&
-        (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) {
+    if (frame->hd.type == NGHTTP2_RST_STREAM) {
+      self.ended_by_peer_.Forgive(static_cast<uint32_t>(frame->hd.stream_id));
+    } else if (frame->hd.type == NGHTTP2_HEADERS && self.role_ == Role::kServer &&
+               (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) {
       // A refusal is out; nothing more is wanted of the caller: RFC 9113, section 8.1.
       nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
     }
@@ -184,20 +186,14 @@ struct TunnelSession::Callbacks {
     TunnelStream* stream = self.Find(id);
     if (stream == nullptr || stream->handler_ == nullptr) {
       // Reset by us, while the peer was still sending.
-      self.Consume(id, length);
+      self.windows_.Take(self.session_, id, length);
       return 0;
     }
     stream->bytes_read_ += length;
     if (stream->read_disabled_ > 0) {
-      stream->unconsumed_ += length;
-      self.held_ += length;
-      if (self.held_ > kMaxHeld) {
-        self.connection_unconsumed_ += length;
-      } else {
-        nghttp2_session_consume_connection(self.session_, length);
-      }
+      self.windows_.Hold(self.session_, length, stream->unconsumed_);
     } else {
-      self.Consume(id, length);
+      self.windows_.Take(self.session_, id, length);
     }
     Buffer bytes;
     bytes.AppendRef(self.in_->block, data, length);
@@ -226,7 +222,10 @@ struct TunnelSession::Callbacks {
 };
 
 TunnelSession::TunnelSession(Role role, Owner& owner, const Limits& limits)
-    : role_(role), owner_(owner), limits_(limits) {
+    : role_(role),
+      owner_(owner),
+      limits_(limits),
+      ended_by_peer_(role == Role::kServer ? NGHTTP2_CLIENT_MAGIC_LEN : 0) {
   // One table of callbacks serves all sessions.
   static nghttp2_session_callbacks* const callbacks = [] {
     nghttp2_session_callbacks* c;
@@ -296,22 +295,8 @@ bool TunnelSession::TakeBudget(FrameClass frame_class) {
   return false;
 }
 
-void TunnelSession::Consume(int32_t id, size_t n) {
-  nghttp2_session_consume_connection(session_, n);
-  // The stream may be gone; its window is then of no interest.
-  (void)nghttp2_session_consume_stream(session_, id, n);
-}
-
 void TunnelSession::Release(TunnelStream& stream) {
-  if (stream.unconsumed_ == 0) return;
-  held_ -= stream.unconsumed_;
-  (void)nghttp2_session_consume_stream(session_, stream.id_, stream.unconsumed_);
-  stream.unconsumed_ = 0;
-  if (connection_unconsumed_ > 0 && held_ <= kMaxHeld) {
-    nghttp2_session_consume_connection(session_, connection_unconsumed_);
-    connection_unconsumed_ = 0;
-  }
-  NeedOutput();
+  if (windows_.Release(session_, stream.id_, stream.unconsumed_)) NeedOutput();
 }
 
 std::unique_ptr<TunnelStream> TunnelSession::Open(absl::string_view authority) {
@@ -390,14 +375,18 @@ bool TunnelSession::Receive(Buffer& data, FrameBudget::Instant now) {
   while (!data.empty()) {
     in_ = data.front();
     const size_t n = in_->size();
-    const ssize_t used = nghttp2_session_mem_recv(session_, in_->data(), n);
+    const size_t rightful = ended_by_peer_.Follow(in_->data(), n);
+    const ssize_t used = nghttp2_session_mem_recv(session_, in_->data(), rightful);
     in_ = nullptr;
-    if (used < 0) {
+    if (used < 0 || rightful < n) {
       if (over_budget_) {
         error_ = "the peer floods the tunnel with frames that carry nothing";
         nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
-      } else {
+      } else if (used < 0) {
         error_ = nghttp2_strerror(static_cast<int>(used));
+      } else {
+        error_ = "the peer goes on with a stream that it had ended";
+        nghttp2_session_terminate_session(session_, NGHTTP2_STREAM_CLOSED);
       }
       data.Clear();
       NeedOutput();

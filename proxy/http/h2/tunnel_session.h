@@ -11,7 +11,9 @@
 
 #include "absl/strings/string_view.h"
 #include "proxy/buffer/buffer.h"
+#include "proxy/http/h2/ended_streams.h"
 #include "proxy/http/h2/frame_budget.h"
+#include "proxy/http/h2/receive_windows.h"
 #include "proxy/http/h2/tunnel_stream.h"
 
 namespace countersign::http::h2 {
@@ -20,9 +22,7 @@ namespace countersign::http::h2 {
 inline constexpr absl::string_view kReasonHeader = "x-countersign-reason";
 
 // Both roles. DATA leaves by moving slices and arrives as references into the blocks that were
-// read: no byte is copied. Stream windows follow the readers: bytes that arrive while reading is
-// disabled are acknowledged when it is enabled again. The connection's window is acknowledged at
-// once, so that one stalled stream does not stop the others, until kMaxHeld bytes wait in all.
+// read: no byte is copied.
 class TunnelSession {
  public:
   enum class Role : uint8_t { kClient, kServer };
@@ -51,7 +51,6 @@ class TunnelSession {
     uint32_t max_frame = 64 * 1024;
     uint32_t max_header_bytes = 8 * 1024;
   };
-  static constexpr size_t kMaxHeld = 8 << 20;
 
   TunnelSession(Role role, Owner& owner, const Limits& limits);
   TunnelSession(const TunnelSession&) = delete;
@@ -91,7 +90,6 @@ class TunnelSession {
   void Unlink(TunnelStream* stream);
   TunnelStream* Find(int32_t id) const;
   bool TakeBudget(FrameClass frame_class);
-  void Consume(int32_t id, size_t n);
   void Release(TunnelStream& stream);
   void NeedOutput() { owner_.OnSessionOutput(); }
   void Answer(TunnelStream& stream);
@@ -108,8 +106,8 @@ class TunnelSession {
   buffer::Slice* in_ = nullptr;  // while receiving
   FrameBudget::Instant now_{};
   FrameBudget budget_;
-  size_t held_ = 0;
-  size_t connection_unconsumed_ = 0;
+  ReceiveWindows windows_;
+  EndedStreams ended_by_peer_;
   uint32_t active_ = 0;
   bool draining_ = false;
   bool settings_acknowledged_ = false;

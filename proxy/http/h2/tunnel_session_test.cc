@@ -341,6 +341,14 @@ TEST_F(HandMadeFrames, GarbageInsteadOfThePrefaceEndsTheSession) {
   EXPECT_FALSE(server.session->Receive(data, now_));
 }
 
+TEST_F(HandMadeFrames, WhoeverHasEndedAStreamMayNotGoOnWithIt) {
+  ASSERT_TRUE(Send(Connect(1) + Frame(3, 0, 1, std::string("\0\0\0\x08", 4))));
+  sent_.clear();
+  EXPECT_FALSE(Send(Frame(0, 0, 1, "more")));
+  EXPECT_NE(server_.session->error().find("had ended"), std::string::npos);
+  EXPECT_NE(sent_.find(std::string("\0\0\0\x05", 4)), std::string::npos);  // STREAM_CLOSED
+}
+
 TEST_F(HandMadeFrames, DataAfterAResetCallsNobody) {
   ASSERT_TRUE(Send(Connect(1)));
   server_.endpoints.clear();
