@@ -200,20 +200,30 @@ void HttpConnectionManager::FrameAtTurnEnd() {
 }
 
 void HttpConnectionManager::Frame() {
-  if (closed_ || output_ended_ || stream_->unsent() >= buffer::kHighWatermark) return;
+  if (closed_ || output_ended_) return;
+  // A client that does not read is no reason to keep a reset back.
+  if (stream_->unsent() >= buffer::kHighWatermark && codec_->ending() != http::Ending::kReset) {
+    return;
+  }
   Buffer out;
   const bool alive = codec_->Produce(out, kMaxFramed);
   if (closed_) return;
+  if (!alive && codec_->ending() == http::Ending::kReset) return Abort(CloseReason::kLocalReset);
   const bool over = read_ended_ && active_ == 0 && !codec_->wants_write();
-  if (!alive || over) return EndOutput(out);
+  // The client of a tunnel may go on after the answer's end.
+  const bool half =
+      !alive && codec_->ending() == http::Ending::kFinish && codec_->active_streams() > 0;
+  if (over || (!alive && !half)) return EndOutput(out);
   if (ending() && active_ == 0) ArmBy(shared_.dispatcher().now() + last_requests());
-  if (out.empty()) return;
+  const bool end = half && !answer_ended_;
+  if (end) answer_ended_ = true;
+  if (out.empty() && !end) return;
   if (stream_->unsent() == 0) {
     progress_at_ = shared_.dispatcher().now();
     progress_ = framed_;
   }
   framed_ += out.size();
-  stream_->Write(out, /*end=*/false);
+  stream_->Write(out, end);
   if (codec_->wants_write()) FrameAtTurnEnd();
 }
 
@@ -222,7 +232,7 @@ void HttpConnectionManager::Frame() {
 void HttpConnectionManager::EndOutput(Buffer& last) {
   output_ended_ = true;
   framed_ += last.size();
-  stream_->Write(last, /*end=*/true);
+  if (!answer_ended_) stream_->Write(last, /*end=*/true);
   if (read_disabled_) OnCodecReadDisable(false);
   close_at_ = shared_.dispatcher().now() + owner_.http_options().delayed_close_timeout;
   ArmBy(close_at_);

@@ -133,6 +133,7 @@ class HttpConnectionManager final : private buffer::ByteStream::Handler,
   uint32_t active_ = 0;
   bool read_disabled_ : 1 = false;
   bool read_ended_ : 1 = false;
+  bool answer_ended_ : 1 = false;  // of a tunnel
   bool output_ended_ : 1 = false;
   bool closed_ : 1 = false;
   bool straggler_ : 1 = false;

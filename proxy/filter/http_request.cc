@@ -164,6 +164,7 @@ void HttpRequest::OnWritable() {
 void HttpRequest::OnEnd(http::StreamEnd end) {
   switch (end) {
     case http::StreamEnd::kFinished:
+      if (routed_) router_.Finish();
       break;
     case http::StreamEnd::kPeerReset:
     case http::StreamEnd::kRefused:

@@ -31,11 +31,14 @@ class HttpRequest final : private http::Stream::Handler, private router::Downstr
   // Forgets everything.
   void Recycle();
 
-  // When the last byte moved, and whether all of the response has been handed on: what is then left
-  // is that the client takes it.
+  // When the last byte moved, and whether all of the response has been handed on (and of a tunnel,
+  // all of the request has come): what is then left is that the client takes it.
   event::Instant last_activity() const { return last_activity_; }
-  bool answered() const { return answered_; }
+  bool answered() const { return answered_ && (!tunnel_ || request_done_); }
   bool is_tunnel() const { return tunnel_; }
+
+  // Has nothing on its way any more, after Recycle.
+  bool idle() const { return router_.idle(); }
 
   // Links of the list that it is in.
   HttpRequest* next() const { return next_; }

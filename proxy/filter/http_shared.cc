@@ -46,7 +46,7 @@ void HttpShared::Recycle() {
     HttpRequest* request = released_;
     released_ = request->next();
     request->Recycle();
-    if (kept_ >= kMaxKept) {
+    if (kept_ >= kMaxKept && request->idle()) {
       delete request;
       continue;
     }

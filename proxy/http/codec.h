@@ -119,6 +119,14 @@ struct CodecLimits {
   uint32_t max_frame = 64 * 1024;
 };
 
+// How a connection ends on which nothing more will be sent.
+enum class Ending : uint8_t {
+  kClose,   // it is of no more use
+  kFinish,  // its sending half finishes, and all that was written is to arrive: a tunnel's end.
+            // While active_streams() > 0 the other half goes on, and calls of Produce with it
+  kReset,  // it is to be reset, whatever was written: an end would be taken for a whole message's
+};
+
 // What server and client codecs have in common. Lives on its worker's thread, belongs to whoever
 // owns the connection.
 class Codec {
@@ -132,9 +140,11 @@ class Codec {
   // says by what, OnCodecOutput follows, and Produce gives what is left to say (an answer 400,
   // GOAWAY) and then false.
   virtual void Receive(buffer::Buffer& data, bool end, Instant now) = 0;
-  // Appends pending output until `out` holds about `limit` bytes. False: nothing will follow; close
-  // the connection once `out` is gone.
+  // Appends pending output until `out` holds about `limit` bytes. False: nothing will follow;
+  // ending() says what is to become of the connection once `out` is gone.
   virtual bool Produce(buffer::Buffer& out, size_t limit) = 0;
+  // HTTP/1 alone has more than one, since there the connection's ends are a tunnel's.
+  virtual Ending ending() const { return Ending::kClose; }
   virtual bool wants_write() const = 0;
   // The connection's own write buffer has drained below its low watermark.
   virtual void OnConnectionWritable() = 0;

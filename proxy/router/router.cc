@@ -292,9 +292,8 @@ void Router::OnResponseTrailers(http::HeaderMap& trailers) {
 }
 
 void Router::FinishResponse() {
-  // A tunnel's other direction goes on.
-  if (tunnel_ && !attempt_->end_sent) return;
-  Close();
+  // A tunnel's other direction goes on, or its last bytes are on their way; then its stream ends.
+  if (!tunnel_) Close();
 }
 
 void Router::OnStreamWritable() {
@@ -318,6 +317,9 @@ void Router::OnStreamEnd(UpstreamRequest& attempt, http::StreamEnd end) {
     spare_.push_back(std::move(*at));
     ending_.erase(at);
     return;
+  }
+  if (end == http::StreamEnd::kFinished && tunnel_ && !attempt.end_sent) {
+    end = http::StreamEnd::kPeerReset;  // who wants no more of a request breaks off a tunnel
   }
   if (attempt.response_ended && end == http::StreamEnd::kFinished) return Close();
   ReportOutcome(upstream::Outcome::Kind::kReset);
@@ -528,6 +530,14 @@ void Router::Cancel() {
     ReportOutcome(upstream::Outcome::Kind::kResponse, 200);
   }
   Close();
+}
+
+void Router::Finish() {
+  if (tunnel_ && attempt_ != nullptr && attempt_->response_ended && attempt_->end_sent) {
+    attempt_->Linger(kLinger);
+    ending_.push_back(std::move(attempt_));
+  }
+  Cancel();
 }
 
 void Router::Reset() {

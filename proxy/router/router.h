@@ -116,8 +116,13 @@ class Router final {
   void ReadDisable(bool disable);
   // The client is gone, or the answer was made elsewhere. No callback follows.
   void Cancel();
+  // The client has all of the response, and the router all of the request: of a tunnel the endpoint
+  // still gets what it has not taken yet. No callback follows.
+  void Finish();
   // Makes it ready for the next request.
   void Reset();
+  // Nothing of the requests before is on its way any more.
+  bool idle() const { return ending_.empty(); }
 
   const RequestInfo& info() const { return info_; }
 
@@ -131,6 +136,8 @@ class Router final {
     kResponding,  // the response's head went downstream: no retry any more
     kDone,
   };
+  // So long an endpoint may take for the last bytes of a tunnel whose client is gone.
+  static constexpr std::chrono::milliseconds kLinger{300'000};
 
   // In the order in which they come.
   void CountFault(upstream::RequestEvent fault);

@@ -1,8 +1,17 @@
 #include "proxy/router/upstream_request.h"
 
+#include <utility>
+
 #include "proxy/router/router.h"
 
 namespace countersign::router {
+
+UpstreamRequest::UpstreamRequest(Router& router)
+    : router_(router), timer_(router.dispatcher_.timers(), this, [](void* self) {
+        auto* const request = static_cast<UpstreamRequest*>(self);
+        std::exchange(request->stream, nullptr)->Reset();
+        request->router_.OnStreamEnd(*request, http::StreamEnd::kConnectionLost);
+      }) {}
 
 // After each of these the object may be at another request's work already: they touch nothing.
 
@@ -44,6 +53,7 @@ void UpstreamRequest::OnWritable() {
 
 void UpstreamRequest::OnEnd(http::StreamEnd end) {
   stream = nullptr;
+  timer_.Cancel();
   router_.OnStreamEnd(*this, end);
 }
 

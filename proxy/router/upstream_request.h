@@ -2,6 +2,9 @@
 #ifndef COUNTERSIGN_PROXY_ROUTER_UPSTREAM_REQUEST_H_
 #define COUNTERSIGN_PROXY_ROUTER_UPSTREAM_REQUEST_H_
 
+#include <chrono>
+
+#include "proxy/event/dispatcher.h"
 #include "proxy/http/codec.h"
 #include "proxy/upstream/http_stream_request.h"
 
@@ -15,7 +18,7 @@ class Router;
 class UpstreamRequest final : public upstream::HttpStreamRequest,
                               private http::ClientStream::Handler {
  public:
-  explicit UpstreamRequest(Router& router) : router_(router) {}
+  explicit UpstreamRequest(Router& router);
 
   void Begin(http::Protocol downstream_protocol) {
     stream = nullptr;
@@ -23,6 +26,9 @@ class UpstreamRequest final : public upstream::HttpStreamRequest,
     end_sent = response_started = response_ended = reported = false;
     downstream_protocol_ = downstream_protocol;
   }
+
+  // Nobody is left who would end the stream: so long it may take.
+  void Linger(std::chrono::milliseconds limit) { timer_.Arm(limit); }
 
   // What the application's own client spoke: decides between HTTP/1.1 and h2c where nothing else
   // does.
@@ -50,6 +56,7 @@ class UpstreamRequest final : public upstream::HttpStreamRequest,
   void OnEnd(http::StreamEnd end) override;
 
   Router& router_;
+  event::Timer timer_;
   http::Protocol downstream_protocol_ = http::Protocol::kHttp11;
 };
 

@@ -3,9 +3,9 @@
 import json
 import time
 
-from tests.support import http_callers, netns_test, websocket
-from tests.support.http_mesh import APP, GRPC, WEBSOCKET, HttpMesh
-from tests.support.mesh import wait_for
+from tests.support import http_callers, netns_test, tunnel_ends, websocket
+from tests.support.http_mesh import APP, GRPC, PYTHON, WEBSOCKET, HttpMesh
+from tests.support.mesh import publish, wait_for
 from tests.support.packets import Capture
 
 GIB = 1 << 30
@@ -127,6 +127,45 @@ class WebSocketTest(HttpMesh):
             'w = importlib.util.module_from_spec(s); s.loader.exec_module(w); c = w.Client("chat", 80);'
             'print(c.call(1, b"a")); time.sleep(4); print(c.call(1, b"b"))', '/run/mesh/bin/websocket.py'])
         self.assertIn("(1, b'b')", chat.stdout, chat.stderr)
+
+
+class TunnelEndsTest(HttpMesh):
+    """Upgrade and CONNECT between two HTTP/1 programs: what one end does with its half, the other one sees."""
+
+    PORT = 8091
+    BYTES = 3_000_000 // 251 * 251
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.application = cls.mesh.pods['files'].spawn('tunnel-ends', [PYTHON, publish(tunnel_ends.__file__), 'serve', str(cls.PORT)])
+        wait_for('the application listens', lambda: 'ready' in cls.application.output())
+
+    def check(self, what, heard, printed=None, size=BYTES):
+        for kind in ('upgrade', 'connect'):
+            with self.subTest(kind):
+                mark = len(self.application.output())
+                self.assertEqual(self.script(self.client, tunnel_ends, 'call', self.files.ipv4, self.PORT, kind, what, size), heard)
+                if printed:
+                    wait_for(f'the application has seen it: {printed}', lambda: printed in self.application.output()[mark:], 5)
+
+    def test_an_application_sees_its_callers_end_and_answers_after_it(self):
+        self.check('count', tunnel_ends.report(bytes(range(251)) * (self.BYTES // 251)))
+
+    def test_a_caller_sees_its_applications_end_and_goes_on(self):
+        sent = tunnel_ends.report(bytes(range(251)) * (self.BYTES // 251))
+        self.check('leave', f'bye {sent}', printed=f'after bye: {sent}')
+
+    def test_an_applications_reset_is_a_reset_also_after_its_end(self):
+        self.check('reset', 'ConnectionResetError')
+        for kind in ('upgrade', 'connect'):
+            with self.subTest(kind):
+                self.assertIn(self.script(self.client, tunnel_ends, 'call', self.files.ipv4, self.PORT, kind, 'stay', 0),
+                              ('ConnectionResetError', 'BrokenPipeError'))
+
+    def test_a_callers_reset_is_a_reset_also_after_its_applications_end(self):
+        self.check('listen', 'gone', printed='ended: reset', size=251)
+        self.check('forget', 'gone', printed='ended: reset', size=251)
 
 
 class GrpcTest(HttpMesh):

@@ -18,6 +18,8 @@ class BodyWriter {
     kind_ = kind;
     left_ = length;
   }
+  // The message ends with its connection, and so looks whole whenever that ends.
+  bool until_close() const { return kind_ == BodyKind::kUntilClose; }
   // Moves `data` to `out`, framed. False if the body disagrees with its head: the connection must
   // end, so that the peer sees that it is not whole.
   bool Write(buffer::Buffer& data, bool end, buffer::Buffer* out);

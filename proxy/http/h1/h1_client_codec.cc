@@ -64,6 +64,7 @@ void H1ClientStream::Reset() {
     codec_.out_.Clear();
     codec_.state_ = H1ClientCodec::State::kIdle;
   } else {
+    if (codec_.state_ == H1ClientCodec::State::kTunnel) codec_.ending_ = Ending::kReset;
     codec_.out_.Clear();
     codec_.Close();
   }
@@ -268,6 +269,8 @@ void H1ClientCodec::OnHead() {
   }
   if (head.status == 101 || (stream_.context_.connect && head.status / 100 == 2)) {
     state_ = State::kTunnel;
+    ending_ = Ending::kFinish;
+    if (stream_.request_done_) NeedOutput();  // its end waited for this
     stream_.handler_->OnHeaders(head, false);
     return;
   }
@@ -329,6 +332,11 @@ bool H1ClientCodec::ProcessBody() {
 bool H1ClientCodec::ProcessTunnel() {
   if (!stream_.live_ || stream_.response_done_ || stream_.read_disabled_ > 0) return false;
   if (in_.empty() && !peer_finished_) return false;
+  PassTunnel();
+  return !peer_finished_;
+}
+
+void H1ClientCodec::PassTunnel() {
   const bool end = peer_finished_;
   body_.Move(in_);
   if (end) {
@@ -337,7 +345,6 @@ bool H1ClientCodec::ProcessTunnel() {
   }
   stream_.handler_->OnData(body_, end);
   body_.Clear();
-  return !end;
 }
 
 void H1ClientCodec::ResponseDone() {
@@ -409,7 +416,7 @@ bool H1ClientCodec::Produce(Buffer& out, size_t limit) {
   }
   output_told_ = false;
   UpdateReadDisable();
-  return !(closing_ && out_.empty() && !stream_.live_);
+  return !out_.empty() || !(half_closed() || (closing_ && !stream_.live_));
 }
 
 bool H1ClientCodec::wants_write() const {
@@ -418,6 +425,12 @@ bool H1ClientCodec::wants_write() const {
 }
 
 void H1ClientCodec::OnConnectionClosed() {
+  if (half_closed() && peer_finished_ && out_.empty()) {
+    // Both directions are over, and the connection with them, before Produce could say so. What
+    // waited for its reader goes on now.
+    if (!stream_.response_done_) PassTunnel();
+    EndStream(StreamEnd::kFinished);
+  }
   state_ = State::kDead;
   closing_ = true;
   in_.Clear();

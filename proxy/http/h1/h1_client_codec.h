@@ -65,6 +65,7 @@ class H1ClientCodec final : public ClientCodec {
 
   void Receive(buffer::Buffer& data, bool end, Instant now) override;
   bool Produce(buffer::Buffer& out, size_t limit) override;
+  Ending ending() const override { return ending_; }
   bool wants_write() const override;
   void OnConnectionWritable() override {}
   void OnConnectionClosed() override;
@@ -91,11 +92,17 @@ class H1ClientCodec final : public ClientCodec {
   bool ProcessHead();
   bool ProcessBody();
   bool ProcessTunnel();
+  // Hands on what of a tunnel has come.
+  void PassTunnel();
   void OnHead();
   void ResponseDone();
   bool MaybeFinish();
   void EndStream(StreamEnd end);
   StreamEnd LostEnd() const;
+  // Of a tunnel, the direction to the server is over.
+  bool half_closed() const {
+    return stream_.live_ && stream_.request_done_ && state_ == State::kTunnel;
+  }
   void Close();
   void Break(const char* sentence);
   void NeedOutput();
@@ -121,6 +128,7 @@ class H1ClientCodec final : public ClientCodec {
   bool draining_ = false;
   bool peer_drains_ = false;
   bool closing_ = false;
+  Ending ending_ = Ending::kClose;
   bool broken_ = false;  // the stream is to end as kProtocolError
   bool peer_finished_ = false;
   bool processing_ = false;

@@ -179,6 +179,129 @@ TEST_F(H1ClientCodecTest, TunnelsPassBytesAsTheyAre) {
   EXPECT_EQ(Drain(codec_), "up");
 }
 
+class H1ClientTunnelTest : public H1ClientCodecTest {
+ protected:
+  Call& Ask() {
+    Call& call = Send("GET", "/chat", false, "websocket");
+    Drain(codec_);
+    return call;
+  }
+  void Agree() {
+    Feed(codec_,
+         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
+  }
+  Call& Open() {
+    Call& call = Ask();
+    Agree();
+    return call;
+  }
+  static void Say(Call& call, absl::string_view text, bool end) {
+    Buffer data;
+    data.Append(text);
+    call.stream->SendData(data, end);
+  }
+  void Hear(absl::string_view text, bool end) {
+    Buffer data;
+    data.Append(text);
+    codec_.Receive(data, end, Instant());
+  }
+  std::string Said() { return Drain(codec_, &open_); }
+
+  bool open_ = true;
+};
+
+TEST_F(H1ClientTunnelTest, TheRequestsEndIsToldWhileTheServerGoesOn) {
+  Call& call = Open();
+  Say(call, "all", true);
+  EXPECT_EQ(Said(), "all");
+  EXPECT_FALSE(open_);
+  EXPECT_EQ(codec_.ending(), Ending::kFinish);
+  EXPECT_EQ(codec_.active_streams(), 1u);
+  Hear("answer", false);
+  EXPECT_EQ(call.body, "answer");
+  Hear(" whole", true);
+  EXPECT_EQ(call.body, "answer whole");
+  EXPECT_TRUE(call.complete);
+  Said();
+  EXPECT_FALSE(open_);
+  EXPECT_EQ(call.end, StreamEnd::kFinished);
+  EXPECT_EQ(call.ends, 1);
+}
+
+TEST_F(H1ClientTunnelTest, TheServersEndIsToldWhileTheRequestGoesOn) {
+  Call& call = Open();
+  Hear("bye", true);
+  EXPECT_TRUE(call.complete);
+  EXPECT_EQ(owner_.draining, 1);
+  Say(call, "more", false);
+  EXPECT_EQ(Said(), "more");
+  EXPECT_TRUE(open_);
+  EXPECT_EQ(call.ends, 0);
+  Say(call, " and last", true);
+  EXPECT_EQ(Said(), " and last");
+  EXPECT_FALSE(open_);
+  EXPECT_EQ(codec_.ending(), Ending::kFinish);
+  EXPECT_EQ(call.end, StreamEnd::kFinished);
+}
+
+TEST_F(H1ClientTunnelTest, AnEarlyEndWaitsForTheAnswer) {
+  Call& call = Ask();
+  Say(call, "early", true);
+  EXPECT_EQ(Said(), "early");
+  EXPECT_TRUE(open_);
+  const int outputs = owner_.outputs;
+  Agree();
+  EXPECT_GT(owner_.outputs, outputs);
+  Said();
+  EXPECT_FALSE(open_);
+  EXPECT_EQ(codec_.ending(), Ending::kFinish);
+}
+
+TEST_F(H1ClientTunnelTest, ABrokenTunnelIsReset) {
+  Call& call = Open();
+  Say(call, "never to be taken for all", false);
+  call.stream->Reset();
+  EXPECT_EQ(Said(), "");
+  EXPECT_FALSE(open_);
+  EXPECT_EQ(codec_.ending(), Ending::kReset);
+}
+
+TEST_F(H1ClientTunnelTest, AConnectionThatIsLostInBetweenIsNoEnd) {
+  Call& call = Open();
+  Say(call, "all", true);
+  Said();
+  codec_.OnConnectionClosed();
+  EXPECT_FALSE(call.complete);
+  EXPECT_EQ(call.end, StreamEnd::kConnectionLost);
+}
+
+TEST_F(H1ClientTunnelTest, WhatWaitsForItsReaderOutlivesTheConnection) {
+  Call& call = Open();
+  Say(call, "all", true);
+  Said();
+  call.stream->ReadDisable(true);
+  Hear("last words", true);
+  EXPECT_EQ(call.body, "");
+  codec_.OnConnectionClosed();
+  EXPECT_EQ(call.body, "last words");
+  EXPECT_TRUE(call.complete);
+  EXPECT_EQ(call.end, StreamEnd::kFinished);
+  EXPECT_EQ(call.ends, 1);
+}
+
+TEST_F(H1ClientTunnelTest, AReaderThatGoesOnEndsTheTunnel) {
+  Call& call = Open();
+  Say(call, "all", true);
+  Said();
+  call.stream->ReadDisable(true);
+  Hear("last words", true);
+  call.stream->ReadDisable(false);
+  Said();
+  EXPECT_EQ(call.body, "last words");
+  EXPECT_EQ(call.end, StreamEnd::kFinished);
+  EXPECT_EQ(call.ends, 1);
+}
+
 TEST_F(H1ClientCodecTest, ARefusedUpgradeEndsTheConnection) {
   Call& call = Send("GET", "/chat", false, "websocket");
   Drain(codec_);

@@ -62,6 +62,10 @@ void H1ServerStream::Reset() {
   if (!live_) return;
   live_ = false;
   handler_ = nullptr;
+  if (head_sent_ && codec_.writer_.until_close()) {
+    codec_.ending_ = Ending::kReset;
+    codec_.out_.Clear();
+  }
   codec_.Close();
   codec_.owner_.OnStreamGone();
 }
@@ -241,13 +245,17 @@ bool H1ServerCodec::ProcessBody() {
 bool H1ServerCodec::ProcessTunnel() {
   if (!stream_.live_ || stream_.request_done_ || stream_.read_disabled_ > 0) return false;
   if (in_.empty() && !peer_finished_) return false;
+  PassTunnel();
+  return !peer_finished_;
+}
+
+void H1ServerCodec::PassTunnel() {
   const bool end = peer_finished_;
   body_.Move(in_);
   if (end) stream_.request_done_ = true;
   if (stream_.handler_ != nullptr) stream_.handler_->OnData(body_, end);
   body_.Clear();
   if (end) NeedOutput();
-  return !end;
 }
 
 void H1ServerCodec::RequestDone() {
@@ -270,6 +278,7 @@ void H1ServerCodec::SendHead(const ResponseHead& head, bool end) {
     announcement.upgrade = upgraded ? stream.request_.upgrade : absl::string_view();
     keep_alive_ = false;
     state_ = State::kTunnel;
+    ending_ = Ending::kFinish;
   } else {
     if (stream.request_.opens_tunnel()) {
       // What the client has sent since is of no protocol that anyone agreed upon.
@@ -371,10 +380,7 @@ void H1ServerCodec::Fail(const Fault& fault, StreamEnd end) {
 }
 
 bool H1ServerCodec::MaybeFinish() {
-  if (!stream_.live_ || !stream_.response_done_ || !out_.empty()) return false;
-  if (!stream_.request_done_ && !stream_.stop_request_ && state_ != State::kDead) {
-    return false;
-  }
+  if (!finishing() || !out_.empty()) return false;
   const bool whole = (stream_.request_done_ || stream_.stop_request_) && error_.empty();
   if (!keep_alive_ || !stream_.request_done_) {
     Close();
@@ -396,19 +402,23 @@ bool H1ServerCodec::Produce(Buffer& out, size_t limit) {
     const bool finished = MaybeFinish();
     // A request that was kept back, or a tunnel's first bytes.
     if (finished || std::exchange(resume_, false) || state_ == State::kTunnel) Process();
-    if (out_.empty() && !(finished && stream_.live_)) break;
+    if (out_.empty() && !(finished && stream_.live_) && !finishing()) break;
     if (out.size() >= limit) break;
   }
   output_told_ = false;
   UpdateReadDisable();
-  return !(closing_ && out_.empty() && !stream_.live_);
+  return !out_.empty() || !(half_closed() || (closing_ && !stream_.live_));
 }
 
-bool H1ServerCodec::wants_write() const {
-  return !out_.empty() || closing_ || (stream_.live_ && stream_.response_done_);
-}
+bool H1ServerCodec::wants_write() const { return !out_.empty() || closing_ || finishing(); }
 
 void H1ServerCodec::OnConnectionClosed() {
+  if (half_closed() && peer_finished_ && out_.empty()) {
+    // Both directions are over, and the connection with them, before Produce could say so. What
+    // waited for its reader goes on now.
+    if (!stream_.request_done_) PassTunnel();
+    EndStream(StreamEnd::kFinished);
+  }
   state_ = State::kDead;
   closing_ = true;
   in_.Clear();

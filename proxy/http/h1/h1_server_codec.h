@@ -66,6 +66,7 @@ class H1ServerCodec final : public ServerCodec {
 
   void Receive(buffer::Buffer& data, bool end, Instant now) override;
   bool Produce(buffer::Buffer& out, size_t limit) override;
+  Ending ending() const override { return ending_; }
   bool wants_write() const override;
   void OnConnectionWritable() override {}
   void OnConnectionClosed() override;
@@ -95,8 +96,19 @@ class H1ServerCodec final : public ServerCodec {
   bool ProcessHead();
   bool ProcessBody();
   bool ProcessTunnel();
+  // Hands on what of a tunnel has come.
+  void PassTunnel();
   void BeginRequest();
   void RequestDone();
+  // The response was given whole, and no more of the request is awaited.
+  bool finishing() const {
+    return stream_.live_ && stream_.response_done_ &&
+           (stream_.request_done_ || stream_.stop_request_ || state_ == State::kDead);
+  }
+  // Of a tunnel, the direction to the client is over.
+  bool half_closed() const {
+    return stream_.live_ && stream_.response_done_ && state_ == State::kTunnel;
+  }
   // True if the response is out and the stream has ended.
   bool MaybeFinish();
   void EndStream(StreamEnd end);
@@ -126,6 +138,7 @@ class H1ServerCodec final : public ServerCodec {
   bool keep_alive_ = true;
   bool draining_ = false;
   bool closing_ = false;
+  Ending ending_ = Ending::kClose;
   bool peer_finished_ = false;
   bool processing_ = false;
   bool resume_ = false;  // reading was enabled again

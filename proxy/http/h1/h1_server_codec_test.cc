@@ -243,6 +243,146 @@ TEST_F(H1ServerCodecTest, TunnelsOpenAfterTheAnswerAlone) {
   EXPECT_EQ(last().end, StreamEnd::kFinished);
 }
 
+class H1ServerTunnelTest : public H1ServerCodecTest {
+ protected:
+  // A client's tunnel, and our 101 or 200.
+  void Open(bool connect = false) {
+    Feed(codec_, connect
+                     ? "CONNECT db:5432 HTTP/1.1\r\nHost: db:5432\r\n\r\n"
+                     : "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+    ResponseHead head;
+    head.status = connect ? 200 : 101;
+    last().stream->SendHeaders(head, false);
+    Drain(codec_);
+  }
+  void Say(absl::string_view text, bool end) {
+    Buffer data;
+    data.Append(text);
+    last().stream->SendData(data, end);
+  }
+  void Hear(absl::string_view text, bool end) {
+    Buffer data;
+    data.Append(text);
+    codec_.Receive(data, end, Instant());
+  }
+  std::string Said() { return Drain(codec_, &open_); }
+
+  bool open_ = true;
+};
+
+TEST_F(H1ServerTunnelTest, TheAnswersEndIsToldWhileTheClientGoesOn) {
+  Open(/*connect=*/true);
+  Say("bye", true);
+  EXPECT_EQ(Said(), "bye");
+  EXPECT_FALSE(open_);
+  EXPECT_EQ(codec_.ending(), Ending::kFinish);
+  EXPECT_EQ(codec_.active_streams(), 1u);
+  EXPECT_FALSE(codec_.wants_write());
+  Hear("more", false);
+  EXPECT_EQ(last().body, "more");
+  EXPECT_EQ(last().ends, 0);
+  Hear(" and last", true);
+  EXPECT_EQ(last().body, "more and last");
+  EXPECT_TRUE(last().complete);
+  Said();
+  EXPECT_FALSE(open_);
+  EXPECT_EQ(last().end, StreamEnd::kFinished);
+  EXPECT_EQ(last().ends, 1);
+  EXPECT_EQ(codec_.active_streams(), 0u);
+}
+
+TEST_F(H1ServerTunnelTest, TheClientsEndIsToldWhileTheAnswerGoesOn) {
+  Open();
+  Hear("all", true);
+  EXPECT_TRUE(last().complete);
+  Say("answer", false);
+  EXPECT_EQ(Said(), "answer");
+  EXPECT_TRUE(open_);
+  EXPECT_EQ(last().ends, 0);
+  Say(" whole", true);
+  EXPECT_EQ(Said(), " whole");
+  EXPECT_FALSE(open_);
+  EXPECT_EQ(codec_.ending(), Ending::kFinish);
+  EXPECT_EQ(last().end, StreamEnd::kFinished);
+}
+
+TEST_F(H1ServerTunnelTest, ABrokenTunnelIsReset) {
+  Open();
+  Say("never to be taken for all", false);
+  last().stream->Reset();
+  EXPECT_EQ(Said(), "");
+  EXPECT_FALSE(open_);
+  EXPECT_EQ(codec_.ending(), Ending::kReset);
+}
+
+TEST_F(H1ServerTunnelTest, AClientThatGoesOnIsToldOfAResetAfterTheEnd) {
+  Open();
+  Say("bye", true);
+  Said();
+  last().stream->Reset();
+  Said();
+  EXPECT_FALSE(open_);
+  EXPECT_EQ(codec_.ending(), Ending::kReset);
+  EXPECT_EQ(codec_.active_streams(), 0u);
+}
+
+TEST_F(H1ServerTunnelTest, AConnectionThatIsLostInBetweenIsNoEnd) {
+  Open();
+  Say("bye", true);
+  Said();
+  codec_.OnConnectionClosed();
+  EXPECT_FALSE(last().complete);
+  EXPECT_EQ(last().end, StreamEnd::kConnectionLost);
+}
+
+TEST_F(H1ServerTunnelTest, WhatWaitsForItsReaderOutlivesTheConnection) {
+  Open();
+  Say("bye", true);
+  Said();
+  last().stream->ReadDisable(true);
+  Hear("last words", true);
+  EXPECT_EQ(last().body, "");
+  // Both directions are over: the connection closes by itself.
+  codec_.OnConnectionClosed();
+  EXPECT_EQ(last().body, "last words");
+  EXPECT_TRUE(last().complete);
+  EXPECT_EQ(last().end, StreamEnd::kFinished);
+  EXPECT_EQ(last().ends, 1);
+}
+
+TEST_F(H1ServerTunnelTest, AReaderThatGoesOnEndsTheTunnel) {
+  Open();
+  Say("bye", true);
+  Said();
+  last().stream->ReadDisable(true);
+  Hear("last words", true);
+  last().stream->ReadDisable(false);
+  Said();
+  EXPECT_EQ(last().body, "last words");
+  EXPECT_EQ(last().end, StreamEnd::kFinished);
+  EXPECT_EQ(last().ends, 1);
+}
+
+TEST_F(H1ServerCodecTest, ABrokenAnswerThatEndsWithItsConnectionIsReset) {
+  ResponseHead head;
+  head.status = 200;
+  Feed(codec_, "GET / HTTP/1.0\r\n\r\n");
+  last().stream->SendHeaders(head, false);
+  last().stream->Reset();
+  bool open = true;
+  Drain(codec_, &open);
+  EXPECT_FALSE(open);
+  EXPECT_EQ(codec_.ending(), Ending::kReset);
+  // Of this one its client sees that the last chunk is missing.
+  H1ServerCodec chunked(requests_, {});
+  Feed(chunked, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  last().stream->SendHeaders(head, false);
+  last().stream->Reset();
+  Drain(chunked, &open);
+  EXPECT_FALSE(open);
+  EXPECT_EQ(chunked.ending(), Ending::kClose);
+}
+
 TEST_F(H1ServerCodecTest, ARefusedTunnelEndsTheConnection) {
   for (const std::string head :
        {"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",

@@ -238,7 +238,11 @@ void ClientConnection::OnData(ByteStream&, Buffer& data, bool end) {
       stream_->Reset();
       return Finish(CloseReason::kPeerReset, "the peer closed the connection at once");
     }
-    EndGracefully();
+    if (half_open()) {
+      retired_ = true;  // the tunnel's other direction goes on
+    } else {
+      EndGracefully();
+    }
   } else if (codec_->draining() && codec_->active_streams() == 0) {
     EndGracefully();
   }
@@ -255,15 +259,26 @@ void ClientConnection::OnCodecOutput() {
 }
 
 void ClientConnection::Frame() {
-  if (closed_ || end_written_) return;
+  const bool resetting = codec_->ending() == http::Ending::kReset;
+  if (closed_ || (end_written_ && !half_open() && !resetting)) return;
   if (state_ == State::kEnding && !goodbye_said_) {
     goodbye_said_ = true;
     codec_->StartDrain();
   }
-  if (stream_->unsent() >= buffer::kHighWatermark) return;
+  if (stream_->unsent() >= buffer::kHighWatermark && !resetting) return;
   Buffer out;
   const bool alive = codec_->Produce(out, kMaxFramed);
   if (closed_) return;
+  if (!alive && codec_->ending() == http::Ending::kReset) {
+    stream_->Reset();
+    return Finish(CloseReason::kFinished, "");
+  }
+  if (!alive && codec_->ending() == http::Ending::kFinish) {
+    // With the tunnel's other direction over as well the connection closes once all is sent.
+    if (codec_->active_streams() == 0) EndGracefully();
+    if (!std::exchange(end_written_, true)) stream_->Write(out, /*end=*/true);
+    return;
+  }
   const bool end = !alive || (state_ == State::kEnding && codec_->active_streams() == 0 &&
                               !codec_->wants_write());
   if (out.empty() && !end) return;
@@ -345,6 +360,11 @@ void ClientConnection::OnTimeout() {
       return timer_.Arm(std::chrono::ceil<std::chrono::milliseconds>(due - now));
     }
     case State::kEnding: {
+      // A tunnel's last bytes leave as their reader takes them.
+      const size_t unsent = codec_->ending() == http::Ending::kFinish ? stream_->unsent() : 0;
+      if (unsent > 0 && unsent != std::exchange(last_unsent_, unsent)) {
+        return timer_.Arm(options_.idle_timeout);
+      }
       const bool busy = codec_->active_streams() > 0;
       if (stream_ != nullptr) stream_->Reset();
       return Finish(busy ? CloseReason::kPeerReset : CloseReason::kFinished,

@@ -93,6 +93,10 @@ class ClientConnection final : public event::Deferred,
   enum class State : uint8_t { kConnecting, kOpen, kEnding, kClosed };
 
   void ConnectSocket(const net::Address& address, std::unique_ptr<net::TransportSocket> transport);
+  // It carries a tunnel, whose directions end on their own.
+  bool half_open() const {
+    return codec_->active_streams() > 0 && codec_->ending() == http::Ending::kFinish;
+  }
   void BecomeReady();
   void BecomeIdle();
   void EndGracefully();
@@ -128,6 +132,7 @@ class ClientConnection final : public event::Deferred,
   UpstreamConnectionInfo info_;
   event::Instant retire_at_ = event::Instant::max();
   event::Instant idle_since_{};
+  size_t last_unsent_ = 0;  // when the time to end was last over
   uint32_t requests_ = 0;
   State state_ = State::kConnecting;
   bool ready_ = false;  // also once it is over

@@ -121,16 +121,17 @@ void TestServer::Connection::OnData(buffer::ByteStream&, Buffer& data, bool end)
   if (server_.options_.mute) return data.Clear();
   codec_->Receive(data, end, server_.dispatcher_.now());
   if (closed_) return;
-  if (end) {
+  if (end && codec_->ending() != http::Ending::kFinish) {
     Buffer none;
     stream_->Write(none, true);
   }
   OnCodecOutput();
 }
 
-void TestServer::Connection::OnClosed(buffer::ByteStream&, buffer::CloseReason) {
+void TestServer::Connection::OnClosed(buffer::ByteStream&, buffer::CloseReason reason) {
   if (closed_) return;
   closed_ = true;
+  close_reason_ = reason;
   codec_->OnConnectionClosed();
 }
 
@@ -142,6 +143,7 @@ void TestServer::Connection::Frame() {
   if (closed_) return;
   Buffer out;
   const bool alive = codec_->Produce(out, 384 * 1024);
+  if (!alive && codec_->ending() == http::Ending::kReset) return Reset();
   if (!out.empty() || !alive) stream_->Write(out, !alive);
 }
 

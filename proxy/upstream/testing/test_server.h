@@ -81,6 +81,8 @@ class TestServer::Connection final : private buffer::ByteStream::Handler,
   ~Connection();
 
   bool open() const { return !closed_; }
+  // How the peer ended it; kNone while it is open, and where we ended it.
+  buffer::CloseReason close_reason() const { return close_reason_; }
   http::ServerCodec& codec() { return *codec_; }
   std::vector<std::unique_ptr<http::testing::Exchange>>& requests() { return recorder_.requests; }
   // Answers the oldest request that waits.
@@ -107,6 +109,7 @@ class TestServer::Connection final : private buffer::ByteStream::Handler,
   http::testing::ServerRecorder recorder_;
   std::unique_ptr<http::ServerCodec> codec_;
   bool closed_ = false;
+  buffer::CloseReason close_reason_ = buffer::CloseReason::kNone;
 };
 
 }  // namespace countersign::upstream::testing
