@@ -36,31 +36,18 @@ constexpr std::chrono::milliseconds kHalfClosed{10'000};
 
 constexpr absl::string_view kRequestTimeout =
     "HTTP/1.1 408 Request Timeout\r\nx-countersign-reason: request_headers_timeout\r\n"
+    "x-countersign-flags: DPE\r\n"
     "content-type: text/plain; charset=utf-8\r\ncontent-length: 52\r\nconnection: close\r\n\r\n"
     "The request's head did not arrive complete in time.\n";
 
 const char* Direction(bool inbound) { return inbound ? "inbound" : "outbound"; }
 
-const char* BadRequestLabel(uint16_t status) {
-  switch (status) {
-    case 0:
-      return "http2_protocol";
-    case 408:
-      return "request_headers_timeout";
-    case 414:
-      return "request_line_too_long";
-    case 431:
-      return "headers_too_large";
-    default:
-      return "bad_request";
-  }
-}
-
-http::CodecLimits LimitsOf(const config::HttpOptions& options) {
+http::CodecLimits LimitsOf(const config::HttpOptions& options, bool sidecar) {
   http::CodecLimits limits;
   limits.max_header_bytes = options.max_header_bytes;
   limits.max_headers = options.max_headers;
   limits.max_concurrent_streams = options.max_concurrent_streams;
+  if (sidecar) limits.AllowForSidecar();
   return limits;
 }
 
@@ -104,10 +91,11 @@ void HttpConnectionManager::Start(buffer::ByteStream& stream, http::Protocol pro
   stream_ = &stream;
   stream.SetHandler(this);
   http::ServerCodec::Owner& owner = *this;
+  const http::CodecLimits limits = LimitsOf(options, options_.peer != nullptr);
   if (protocol == http::Protocol::kHttp2) {
-    codec_ = std::make_unique<http::h2::H2ServerCodec>(owner, LimitsOf(options));
+    codec_ = std::make_unique<http::h2::H2ServerCodec>(owner, limits);
   } else {
-    codec_ = std::make_unique<http::h1::H1ServerCodec>(owner, LimitsOf(options));
+    codec_ = std::make_unique<http::h1::H1ServerCodec>(owner, limits);
   }
   shared_.stats()
       .Get(stats::kHttpConnections, {Direction(options_.inbound), http::ProtocolName(protocol)})
@@ -182,7 +170,7 @@ void HttpConnectionManager::Remove(HttpRequest& request) {
 }
 
 void HttpConnectionManager::OnBadRequest(uint16_t status, absl::string_view sentence) {
-  owner_.OnHttpRefused(BadRequestLabel(status), sentence);
+  owner_.OnHttpRefused(http::RefusalReason(status), sentence);
 }
 
 void HttpConnectionManager::OnCodecReadDisable(bool disable) {
@@ -278,8 +266,8 @@ void HttpConnectionManager::OnTimer() {
     if (due(close_at_)) return Abort(CloseReason::kFinished);
     return ArmBy(next);
   }
-  // A head that does not end.
-  if (codec_->head_since() != Instant::max() && active_ == 0 &&
+  // A head that does not end. It stands in the way of the connection's other streams.
+  if (codec_->head_since() != Instant::max() &&
       due(codec_->head_since() + options.request_headers_timeout)) {
     return TimeOutHead();
   }

@@ -108,6 +108,13 @@ class ClientStream : public Stream {
 };
 
 struct CodecLimits {
+  // What a sidecar adds to a head that was within the limits where it came from: a request's id,
+  // trace context, what the protocol itself says in fields.
+  void AllowForSidecar() {
+    max_header_bytes += 4 * 1024;
+    max_headers += 16;
+  }
+
   uint32_t max_header_bytes =
       60 * 1024;               // as HeaderMap::byte_size counts, of one message; 431 beyond it
   uint32_t max_headers = 100;  // fields of one message, cookies included
@@ -124,7 +131,7 @@ enum class Ending : uint8_t {
   kClose,   // it is of no more use
   kFinish,  // its sending half finishes, and all that was written is to arrive: a tunnel's end.
             // While active_streams() > 0 the other half goes on, and calls of Produce with it
-  kReset,  // it is to be reset, whatever was written: an end would be taken for a whole message's
+  kReset,   // it is to be reset, whatever was written: an end would be taken for a whole message's
 };
 
 // What server and client codecs have in common. Lives on its worker's thread, belongs to whoever

@@ -3,6 +3,9 @@
 #include <array>
 #include <cstring>
 
+#include "absl/strings/match.h"
+#include "absl/strings/strip.h"
+
 namespace countersign::http {
 
 namespace {
@@ -96,6 +99,13 @@ bool IsAuthority(absl::string_view text) {
     if (!kClasses.authority[static_cast<uint8_t>(c)]) return false;
   }
   return true;
+}
+
+bool IsSameAuthority(absl::string_view a, absl::string_view b, absl::string_view scheme) {
+  const absl::string_view port = scheme == "https" ? ":443" : ":80";
+  (void)absl::ConsumeSuffix(&a, port);
+  (void)absl::ConsumeSuffix(&b, port);
+  return absl::EqualsIgnoreCase(a, b);
 }
 
 bool IsPath(absl::string_view text) {

@@ -17,6 +17,9 @@ bool IsToken(absl::string_view text);
 bool IsFieldValue(absl::string_view text);
 // `host[:port]` with bytes that URIs have there; no userinfo.
 bool IsAuthority(absl::string_view text);
+// The same host and port to `scheme`: letters' case is of no account, nor whether the port that is
+// the scheme's own is said (RFC 9110, section 4.2.3).
+bool IsSameAuthority(absl::string_view a, absl::string_view b, absl::string_view scheme);
 // Bytes of a path with query: visible, no `#`.
 bool IsPath(absl::string_view text);
 // Letters' case is of no account. `lower` is in lower case.

@@ -33,6 +33,14 @@ TEST(FieldRulesTest, AuthoritiesHaveNoUserinfo) {
   EXPECT_FALSE(IsAuthority("a/b"));
 }
 
+TEST(FieldRulesTest, AHostIsTheSameInOtherWords) {
+  EXPECT_TRUE(IsSameAuthority("shop", "Shop:80", "http"));
+  EXPECT_TRUE(IsSameAuthority("[::1]:443", "[::1]", "https"));
+  EXPECT_FALSE(IsSameAuthority("shop", "shop:80", "https"));
+  EXPECT_FALSE(IsSameAuthority("shop:8080", "shop", "http"));
+  EXPECT_FALSE(IsSameAuthority("shop", "shops", "http"));
+}
+
 TEST(FieldRulesTest, ListsAreSplitWithoutTheirWhiteSpace) {
   absl::string_view list = " a,, b\t,c ";
   absl::string_view element;

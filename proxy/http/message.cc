@@ -14,6 +14,21 @@ absl::string_view ProtocolName(Protocol protocol) {
   return "";
 }
 
+absl::string_view RefusalReason(uint16_t status) {
+  switch (status) {
+    case 0:
+      return "http2_protocol";
+    case 408:
+      return "request_headers_timeout";
+    case 414:
+      return "request_line_too_long";
+    case 431:
+      return "headers_too_large";
+    default:
+      return "bad_request";
+  }
+}
+
 void RequestHead::Clear() {
   protocol = Protocol::kHttp11;
   method = scheme = authority = path = upgrade = {};

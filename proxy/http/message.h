@@ -37,6 +37,12 @@ struct RequestHead {
   void CopyFrom(const RequestHead& other);
 };
 
+// The word for programs for a codec's refusal of a message with `status` (0: HTTP/2's, by a reset):
+// `x-countersign-reason` of its answer, and a label of metrics.
+absl::string_view RefusalReason(uint16_t status);
+// And the response flag of such an answer: the client broke the protocol.
+inline constexpr absl::string_view kRefusalFlag = "DPE";
+
 struct ResponseHead {
   Protocol protocol = Protocol::kHttp11;
   // 101: the upgrade was accepted, in either protocol. A 2xx to CONNECT opens the tunnel.

@@ -51,7 +51,10 @@ TEST(H1AttacksTest, AmbiguousRequestsAreRefusedAndTheConnectionEnds) {
       EXPECT_TRUE(absl::StartsWith(answer, absl::StrCat("HTTP/1.1 ", attack.status, " ")))
           << attack.name << ": " << answer.substr(0, 200);
       EXPECT_TRUE(absl::StrContains(answer, "connection: close\r\n")) << attack.name;
-      EXPECT_TRUE(absl::StrContains(answer, "x-countersign-reason: ")) << attack.name;
+      EXPECT_TRUE(absl::StrContains(
+          answer, absl::StrCat("\r\nx-countersign-reason: ", RefusalReason(attack.status),
+                               "\r\nx-countersign-flags: DPE\r\n")))
+          << attack.name;
       EXPECT_FALSE(open) << attack.name;
       EXPECT_NE(codec.error(), "") << attack.name;
       for (const auto& request : requests.requests) {

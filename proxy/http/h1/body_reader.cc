@@ -23,6 +23,7 @@ void BodyReader::Start(BodyKind kind, uint64_t length, const CodecLimits& limits
   left_ = length;
   digits_ = 0;
   extension_ = 0;
+  extensions_ = chunk_bytes_ = 0;
   fault_ = {};
   trailer_text_.clear();
   if (!trailers_.empty()) trailers_.Clear();
@@ -56,6 +57,7 @@ BodyReader::Result BodyReader::Read(buffer::Buffer& in, buffer::Buffer& out) {
       const size_t n = static_cast<size_t>(std::min<uint64_t>(left_, in.size()));
       out.Move(in, n);
       left_ -= n;
+      chunk_bytes_ += n;
       if (left_ > 0) return Result::kMore;
       state_ = state_ == State::kRaw ? State::kDone : State::kDataCr;
       continue;
@@ -103,13 +105,15 @@ BodyReader::Result BodyReader::ReadByte(uint8_t byte) {
       if ((byte < 0x20 && byte != '\t') || byte == 0x7f) {
         return Bad("a chunk's extension has a control byte in it");
       }
-      // In all of the message's chunks, so that a body cannot be made of extensions.
-      if (++extension_ > kMaxExtensionBytes)
-        return Bad("chunk extensions are longer than 256 bytes");
+      if (++extension_ > kMaxExtension) return Bad("a chunk's extension is longer than 256 bytes");
+      if (++extensions_ > kMaxExtensions + chunk_bytes_) {
+        return Bad("chunk extensions are longer than the body and 16 KiB");
+      }
       return Result::kMore;
     case State::kSizeLf:
       if (byte != '\n') return Bad("the line of a chunk's size does not end with CR LF");
       digits_ = 0;
+      extension_ = 0;
       state_ = left_ > 0 ? State::kData : State::kTrailers;
       return Result::kMore;
     case State::kDataCr:

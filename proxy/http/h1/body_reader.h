@@ -45,7 +45,10 @@ class BodyReader {
   };
   // 15 digits cannot overflow, and make more than anyone sends.
   static constexpr int kMaxSizeDigits = 15;
-  static constexpr uint32_t kMaxExtensionBytes = 256;
+  // Of one chunk; and of all of a body's, beyond as many bytes as it has itself, so that it cannot
+  // be made of them.
+  static constexpr uint32_t kMaxExtension = 256;
+  static constexpr uint64_t kMaxExtensions = 16 * 1024;
 
   Result Bad(const char* sentence);
   // The line's bytes, up to what needs more than one byte at a time.
@@ -57,7 +60,9 @@ class BodyReader {
   State state_ = State::kDone;
   uint64_t left_ = 0;
   int digits_ = 0;
-  uint32_t extension_ = 0;
+  uint32_t extension_ = 0;    // bytes of the chunk's
+  uint64_t extensions_ = 0;   // of all
+  uint64_t chunk_bytes_ = 0;  // of the body, out of chunks
   std::string trailer_text_;
   HeaderMap trailers_;
   Fault fault_;

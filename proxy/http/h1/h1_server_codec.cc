@@ -360,7 +360,8 @@ void H1ServerCodec::Answer(const Fault& fault) {
   const std::string length = absl::StrCat(body.size());
   head.headers.AddBorrowed(HeaderId::kContentType, "text/plain");
   head.headers.AddBorrowed(HeaderId::kContentLength, length);
-  head.headers.AddBorrowed(HeaderId::kCountersignReason, fault.sentence);
+  head.headers.AddBorrowed(HeaderId::kCountersignReason, RefusalReason(fault.status));
+  head.headers.AddBorrowed(HeaderId::kCountersignFlags, kRefusalFlag);
   encoder_.Encode(head, {.close = true}, &out_);
   out_.Append(body);
 }

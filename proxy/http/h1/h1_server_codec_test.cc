@@ -470,12 +470,16 @@ TEST_F(H1ServerCodecTest, AbsoluteTargetsAndAsterisksAreUnderstood) {
   EXPECT_EQ(last().authority, "shop:80");
   last().Respond(200, "");
   Drain(codec_);
+  Feed(codec_, "GET http://Shop/a HTTP/1.1\r\nHost: shop:80\r\n\r\n");
+  EXPECT_EQ(last().authority, "Shop");
+  last().Respond(200, "");
+  Drain(codec_);
   Feed(codec_, "GET http://shop?q HTTP/1.1\r\nHost: shop\r\n\r\n");
   EXPECT_EQ(last().path, "/?q");
   last().Respond(200, "");
   Drain(codec_);
   Feed(codec_, "OPTIONS * HTTP/1.1\r\nHost: shop\r\n\r\n");
-  ASSERT_EQ(count(), 3u);
+  ASSERT_EQ(count(), 4u);
   EXPECT_EQ(last().path, "*");
 }
 

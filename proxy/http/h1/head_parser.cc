@@ -288,7 +288,7 @@ Fault TakeTarget(absl::string_view target, const Connection& connection, Request
   if (authority.empty() || !IsAuthority(authority)) {
     return {400, "the authority of the request's target is not a host with a port"};
   }
-  if (connection.hosts > 0 && connection.host != authority) {
+  if (connection.hosts > 0 && !IsSameAuthority(connection.host, authority, head.scheme)) {
     return {400, "Host and the request's target name different hosts"};
   }
   head.authority = authority;

@@ -31,8 +31,8 @@ void H2ServerStream::SendHeaders(const ResponseHead& head, bool end) {
   if (upgrade && head.status / 100 == 2) {
     if (!may_decline_) {
       codec().AddStatus(502, false);
-      codec().AddField("x-countersign-reason",
-                       "the application answered the upgrade without accepting it");
+      codec().AddField("x-countersign-reason", "upgrade_not_accepted");
+      codec().AddField("x-countersign-flags", "UPE");
       return codec().SubmitResponse(*this, true);
     }
     codec().AddStatus(head.status, false);
@@ -106,7 +106,7 @@ absl::string_view H2ServerCodec::CheckHead(RequestHead& head) const {
     // RFC 9113, section 8.3.1.
     if (head.authority.empty()) {
       head.authority = host->value;
-    } else if (!EqualsLower(host->value, head.authority) && host->value != head.authority) {
+    } else if (!IsSameAuthority(host->value, head.authority, head.scheme)) {
       return "host and :authority name different hosts";
     }
     if (head.headers.Remove(HeaderId::kHost) > 1) return "more than one host field";
@@ -135,7 +135,7 @@ void H2ServerCodec::OnHead(StreamCore& core, bool end) {
   if (core.too_large_) {
     TakeBudget(FrameClass::kOurReset);
     requests_.OnBadRequest(431, kTooLarge);
-    AnswerAndRelease(core, "431", kTooLarge);
+    AnswerAndRelease(core, "431", RefusalReason(431), kTooLarge);
     owner_.OnStreamGone();
     return;
   }

@@ -20,6 +20,7 @@ namespace {
 
 constexpr absl::string_view kStatus = ":status";
 constexpr absl::string_view kReason = "x-countersign-reason";
+constexpr absl::string_view kFlags = "x-countersign-flags";
 // One request in so many puts the fields that change every time into the compression table: their
 // names are found there by the others, whose values then do not push out what repeats.
 constexpr uint32_t kIndexChanging = 64;
@@ -274,11 +275,12 @@ void Session::SubmitTrailers(StreamCore& stream) {
 }
 
 void Session::AnswerAndRelease(StreamCore& stream, absl::string_view status,
-                               absl::string_view body) {
+                               absl::string_view reason, absl::string_view body) {
   BeginFields();
   AddField(kStatus, status);
   AddField("content-type", "text/plain");
-  AddField(kReason, body);
+  AddField(kReason, reason);
+  AddField(kFlags, kRefusalFlag);
   nghttp2_data_provider provider{};
   provider.source.ptr = const_cast<char*>(body.data());
   provider.read_callback = &Callbacks::ReadText;

@@ -90,7 +90,8 @@ class Session {
   void SubmitResponse(StreamCore& stream, bool end);
   void SubmitInformational(StreamCore& stream);
   // A whole response of the codec's own; `body` lives for ever. The stream is released.
-  void AnswerAndRelease(StreamCore& stream, absl::string_view status, absl::string_view body);
+  void AnswerAndRelease(StreamCore& stream, absl::string_view status, absl::string_view reason,
+                        absl::string_view body);
 
   bool TakeBudget(FrameClass frame_class);
   uint32_t RemoteSetting(nghttp2_settings_id id) const;

@@ -64,6 +64,7 @@ ClientConnection::ClientConnection(PoolShared& shared, Owner& owner, Options opt
              [](void* self) { static_cast<ClientConnection*>(self)->OnTimeout(); }) {
   http::CodecLimits limits = shared_.limits;
   limits.max_concurrent_streams = options_.max_streams;
+  if (mesh()) limits.AllowForSidecar();
   codec_ = NewClientCodec(options_.protocol, *this, limits);
   info_.remote = options_.endpoint.address;
   info_.protocol = options_.protocol;
