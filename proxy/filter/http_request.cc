@@ -110,8 +110,8 @@ void HttpRequest::Name(RequestHead& head) {
       head.headers.Set(HeaderId::kXRequestId, shared_.request_ids().Next());
     }
   }
-  trace_ = shared_.tracer().Begin(head.headers,
-                                  connection_->owner_.http_options().trace_per_million);
+  trace_ =
+      shared_.tracer().Begin(head.headers, connection_->owner_.http_options().trace_per_million);
   if (!connection_->client_cert_.empty()) {
     head.headers.AddBorrowed(connection_->client_cert_name_, connection_->client_cert_);
   }

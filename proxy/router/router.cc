@@ -38,12 +38,7 @@ Router::Router(event::Dispatcher& dispatcher)
       mirrors_(dispatcher),
       deadlines_(dispatcher, this, [](void* self) { static_cast<Router*>(self)->OnTimer(); }) {}
 
-Router::~Router() {
-  Reset();
-  for (const auto& attempt : ending_) {
-    if (attempt->stream != nullptr) attempt->stream->Reset();
-  }
-}
+Router::~Router() { Reset(); }
 
 void Router::Start(Downstream& downstream, const RequestContext& context, http::RequestHead& head,
                    bool end) {
@@ -174,12 +169,11 @@ void Router::StartTry() {
   if (retry_.possible()) tried_.push_back(host);
   ++info_.attempts;
   info_.attempt_started = dispatcher_.now();
-  attempt_ = TakeAttempt();
-  attempt_->Begin(head_->protocol);
+  UpstreamRequest& attempt = attempts_.Begin(head_->protocol);
   deadlines_.BeginTry(action().retry.per_try_idle_timeout);
   LimitTry();
   deadlines_.Arm();
-  cluster_->NewStream(*host, *attempt_);
+  cluster_->NewStream(*host, attempt);
 }
 
 void Router::OnReady(http::ClientStream& stream,
@@ -204,9 +198,9 @@ void Router::OnReady(http::ClientStream& stream,
     head_->headers.Remove(HeaderId::kCountersignDownstream);
   }
   const bool tunnel = head_->opens_tunnel();
-  attempt_->end_sent =
+  attempt()->end_sent =
       !tunnel && request_complete_ && body_.held() == 0 && body_.trailers() == nullptr;
-  stream.SendHeaders(*head_, attempt_->end_sent);
+  stream.SendHeaders(*head_, attempt()->end_sent);
   if (downstream_disabled_ > 0) stream.ReadDisable(true);
   if (!tunnel) SendPending();
 }
@@ -218,8 +212,8 @@ void Router::OnInformational(http::ResponseHead& head) {
 
 void Router::OnResponseHead(http::ResponseHead& head, bool end) {
   deadlines_.Moved();
-  attempt_->response_started = true;
-  attempt_->response_ended = end;
+  attempt()->response_started = true;
+  attempt()->response_ended = end;
   const std::optional<http::GrpcStatus> grpc_status =
       grpc_ ? GrpcStatusOf(head.headers) : std::optional<http::GrpcStatus>();
   if (head_->is_connect()) {
@@ -274,7 +268,7 @@ void Router::OnResponseHead(http::ResponseHead& head, bool end) {
 void Router::OnResponseBody(buffer::Buffer& data, bool end) {
   deadlines_.Moved();
   if (end) {
-    attempt_->response_ended = true;
+    attempt()->response_ended = true;
     if (grpc_) ReportGrpcOutcome(http::HeaderMap());
   }
   const uint64_t request = request_;
@@ -284,7 +278,7 @@ void Router::OnResponseBody(buffer::Buffer& data, bool end) {
 
 void Router::OnResponseTrailers(http::HeaderMap& trailers) {
   deadlines_.Moved();
-  attempt_->response_ended = true;
+  attempt()->response_ended = true;
   if (grpc_) ReportGrpcOutcome(trailers);
   const uint64_t request = request_;
   downstream_->OnResponseTrailers(trailers);
@@ -310,14 +304,7 @@ void Router::OnNoStream(upstream::PoolFailure failure, const std::string& explan
 }
 
 void Router::OnStreamEnd(UpstreamRequest& attempt, http::StreamEnd end) {
-  if (attempt_.get() != &attempt) {
-    const auto at = std::find_if(ending_.begin(), ending_.end(),
-                                 [&attempt](const auto& one) { return one.get() == &attempt; });
-    if (at == ending_.end()) return;
-    spare_.push_back(std::move(*at));
-    ending_.erase(at);
-    return;
-  }
+  if (!attempts_.OnStreamEnd(attempt)) return;
   if (end == http::StreamEnd::kFinished && tunnel_ && !attempt.end_sent) {
     end = http::StreamEnd::kPeerReset;  // who wants no more of a request breaks off a tunnel
   }
@@ -340,8 +327,8 @@ void Router::SendData(buffer::Buffer& data, bool end) {
   if (end) request_complete_ = true;
   if (sending()) {
     body_.Keep(data);
-    attempt_->end_sent = end;
-    attempt_->stream->SendData(data, end);
+    attempt()->end_sent = end;
+    attempt()->stream->SendData(data, end);
   } else if (phase_ == Phase::kResponding) {
     data.Clear();  // the endpoint has refused the tunnel
   } else {
@@ -358,8 +345,8 @@ void Router::SendTrailers(http::HeaderMap& trailers) {
   request_complete_ = true;
   body_.SetTrailers(trailers);
   if (sending()) {
-    attempt_->end_sent = true;
-    attempt_->stream->SendTrailers(trailers);
+    attempt()->end_sent = true;
+    attempt()->stream->SendTrailers(trailers);
   }
   OnRequestComplete();
 }
@@ -368,16 +355,16 @@ void Router::SendPending() {
   if (body_.held() > 0) {
     buffer::Buffer data;
     body_.Take(data);
-    attempt_->end_sent = request_complete_ && body_.trailers() == nullptr;
-    attempt_->stream->SendData(data, attempt_->end_sent);
+    attempt()->end_sent = request_complete_ && body_.trailers() == nullptr;
+    attempt()->stream->SendData(data, attempt()->end_sent);
   }
   if (body_.trailers() != nullptr) {
-    attempt_->end_sent = true;
-    attempt_->stream->SendTrailers(*body_.trailers());
-  } else if (request_complete_ && !attempt_->end_sent) {
+    attempt()->end_sent = true;
+    attempt()->stream->SendTrailers(*body_.trailers());
+  } else if (request_complete_ && !attempt()->end_sent) {
     buffer::Buffer nothing;
-    attempt_->end_sent = true;
-    attempt_->stream->SendData(nothing, true);
+    attempt()->end_sent = true;
+    attempt()->stream->SendData(nothing, true);
   }
   UpdateFlow();
 }
@@ -392,7 +379,7 @@ void Router::OnRequestComplete() {
 }
 
 void Router::UpdateFlow() {
-  const size_t waiting = sending() ? attempt_->stream->unsent() : body_.held();
+  const size_t waiting = sending() ? attempt()->stream->unsent() : body_.held();
   const bool disable = waiting > buffer::kHighWatermark;
   if (disable == upstream_disabled_) return;
   upstream_disabled_ = disable;
@@ -402,7 +389,7 @@ void Router::UpdateFlow() {
 void Router::ReadDisable(bool disable) {
   downstream_disabled_ += disable ? 1 : -1;
   if (downstream_disabled_ != (disable ? 1 : 0)) return;
-  if (attempt_ != nullptr && attempt_->stream != nullptr) attempt_->stream->ReadDisable(disable);
+  if (attempt() != nullptr && attempt()->stream != nullptr) attempt()->stream->ReadDisable(disable);
 }
 
 void Router::StartMirrors() {
@@ -447,28 +434,9 @@ void Router::EndRetry() {
   if (std::exchange(retry_open_, false)) cluster_->EndRetry();
 }
 
-std::unique_ptr<UpstreamRequest> Router::TakeAttempt() {
-  if (spare_.empty()) return std::make_unique<UpstreamRequest>(*this);
-  std::unique_ptr<UpstreamRequest> attempt = std::move(spare_.back());
-  spare_.pop_back();
-  return attempt;
-}
-
 void Router::LetGo() {
   deadlines_.EndTry();
-  if (attempt_ == nullptr) return;
-  std::unique_ptr<UpstreamRequest> attempt = std::move(attempt_);
-  attempt->Cancel();
-  if (attempt->stream != nullptr) {
-    if (attempt->response_ended && attempt->end_sent && attempt->stream->unsent() == 0) {
-      // All is said; the codec is about to tell that the stream is over, and an HTTP/1 connection
-      // can be used again. A reset would end it.
-      ending_.push_back(std::move(attempt));
-      return;
-    }
-    std::exchange(attempt->stream, nullptr)->Reset();
-  }
-  spare_.push_back(std::move(attempt));
+  attempts_.LetGo();
 }
 
 void Router::SetHost(upstream::Host* host) {
@@ -477,7 +445,7 @@ void Router::SetHost(upstream::Host* host) {
 }
 
 void Router::ReportOutcome(upstream::Outcome::Kind kind, uint16_t status) {
-  if (attempt_ == nullptr || std::exchange(attempt_->reported, true)) return;
+  if (attempt() == nullptr || std::exchange(attempt()->reported, true)) return;
   upstream::Outcome outcome{.kind = kind, .status = status};
   if (kind == upstream::Outcome::Kind::kResponse) {
     const event::Instant at = phase_ == Phase::kResponding ? info_.first_byte : dispatcher_.now();
@@ -526,17 +494,14 @@ void Router::Close() {
 void Router::Cancel() {
   if (phase_ == Phase::kIdle || phase_ == Phase::kDone) return;
   // A client that has heard enough says nothing against the endpoint.
-  if (attempt_ != nullptr && attempt_->response_started) {
+  if (attempt() != nullptr && attempt()->response_started) {
     ReportOutcome(upstream::Outcome::Kind::kResponse, 200);
   }
   Close();
 }
 
 void Router::Finish() {
-  if (tunnel_ && attempt_ != nullptr && attempt_->response_ended && attempt_->end_sent) {
-    attempt_->Linger(kLinger);
-    ending_.push_back(std::move(attempt_));
-  }
+  if (tunnel_ && attempt() != nullptr && attempt()->all_given()) attempts_.Linger();
   Cancel();
 }
 

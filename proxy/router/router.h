@@ -15,6 +15,7 @@
 #include "api/spiffe/verifier.h"
 #include "proxy/event/dispatcher.h"
 #include "proxy/http/codec.h"
+#include "proxy/router/attempts.h"
 #include "proxy/router/deadlines.h"
 #include "proxy/router/dice.h"
 #include "proxy/router/hash_policy.h"
@@ -24,7 +25,6 @@
 #include "proxy/router/response_flags.h"
 #include "proxy/router/retry_state.h"
 #include "proxy/router/route_table.h"
-#include "proxy/router/upstream_request.h"
 #include "proxy/upstream/cluster.h"
 
 namespace countersign::router {
@@ -122,7 +122,7 @@ class Router final {
   // Makes it ready for the next request.
   void Reset();
   // Nothing of the requests before is on its way any more.
-  bool idle() const { return ending_.empty(); }
+  bool idle() const { return attempts_.idle(); }
 
   const RequestInfo& info() const { return info_; }
 
@@ -136,8 +136,6 @@ class Router final {
     kResponding,  // the response's head went downstream: no retry any more
     kDone,
   };
-  // So long an endpoint may take for the last bytes of a tunnel whose client is gone.
-  static constexpr std::chrono::milliseconds kLinger{300'000};
 
   // In the order in which they come.
   void CountFault(upstream::RequestEvent fault);
@@ -157,7 +155,7 @@ class Router final {
 
   // Of the request's body.
   bool sending() const {
-    return attempt_ != nullptr && attempt_->stream != nullptr &&
+    return attempt() != nullptr && attempt()->stream != nullptr &&
            (!head_->opens_tunnel() || tunnel_);
   }
   void SendPending();
@@ -172,7 +170,6 @@ class Router final {
   }
   void EndRetry();
   void LetGo();  // of the present try
-  std::unique_ptr<UpstreamRequest> TakeAttempt();
   void SetHost(upstream::Host* host);
 
   void StartMirrors();
@@ -189,6 +186,7 @@ class Router final {
   void OnTimer();
   void OnExpired(Expired what, std::chrono::milliseconds limit);
 
+  UpstreamRequest* attempt() const { return attempts_.present(); }
   const config::Route& route() const { return *context_.choice.route; }
   const config::ForwardAction& action() const { return context_.choice.route->forward; }
 
@@ -215,10 +213,7 @@ class Router final {
   std::vector<const upstream::Host*> tried_;
   RequestBody body_;
 
-  std::unique_ptr<UpstreamRequest> attempt_;  // the present try
-  // Answered in full, while their codec has yet to end them; and those that wait for work.
-  std::vector<std::unique_ptr<UpstreamRequest>> ending_;
-  std::vector<std::unique_ptr<UpstreamRequest>> spare_;
+  Attempts attempts_{*this};
   Mirrors mirrors_;
 
   Deadlines deadlines_;

@@ -28,15 +28,15 @@ void UpstreamRequest::OnStreamFailed(upstream::PoolFailure failure, buffer::Clos
 }
 
 void UpstreamRequest::OnInformational(http::ResponseHead& head) {
-  if (router_.attempt_.get() == this) router_.OnInformational(head);
+  if (router_.attempt() == this) router_.OnInformational(head);
 }
 
 void UpstreamRequest::OnHeaders(http::ResponseHead& head, bool end) {
-  if (router_.attempt_.get() == this) router_.OnResponseHead(head, end);
+  if (router_.attempt() == this) router_.OnResponseHead(head, end);
 }
 
 void UpstreamRequest::OnData(buffer::Buffer& data, bool end) {
-  if (router_.attempt_.get() == this) {
+  if (router_.attempt() == this) {
     router_.OnResponseBody(data, end);
   } else {
     data.Clear();
@@ -44,11 +44,11 @@ void UpstreamRequest::OnData(buffer::Buffer& data, bool end) {
 }
 
 void UpstreamRequest::OnTrailers(http::HeaderMap& trailers) {
-  if (router_.attempt_.get() == this) router_.OnResponseTrailers(trailers);
+  if (router_.attempt() == this) router_.OnResponseTrailers(trailers);
 }
 
 void UpstreamRequest::OnWritable() {
-  if (router_.attempt_.get() == this) router_.OnStreamWritable();
+  if (router_.attempt() == this) router_.OnStreamWritable();
 }
 
 void UpstreamRequest::OnEnd(http::StreamEnd end) {

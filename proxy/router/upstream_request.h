@@ -27,8 +27,8 @@ class UpstreamRequest final : public upstream::HttpStreamRequest,
     downstream_protocol_ = downstream_protocol;
   }
 
-  // Nobody is left who would end the stream: so long it may take.
-  void Linger(std::chrono::milliseconds limit) { timer_.Arm(limit); }
+  // Nobody is left who would end the stream, and it has a while to take what it was given.
+  void Linger() { timer_.Arm(kLinger); }
 
   // What the application's own client spoke: decides between HTTP/1.1 and h2c where nothing else
   // does.
@@ -37,12 +37,17 @@ class UpstreamRequest final : public upstream::HttpStreamRequest,
   // Lives as long as the stream, its last callback included.
   const upstream::UpstreamConnectionInfo* connection = nullptr;
   http::ClientStream* stream = nullptr;  // null before it is ready and after its end
-  bool end_sent = false;                 // all of the request was given to the stream
+  bool all_given() const { return end_sent && response_ended; }
+
+  bool end_sent = false;  // all of the request was given to the stream
   bool response_started = false;
   bool response_ended = false;
   bool reported = false;  // its outcome, to the cluster
 
  private:
+  // So long an endpoint may take for the last bytes of a tunnel whose client is gone.
+  static constexpr std::chrono::milliseconds kLinger{300'000};
+
   http::ClientStream::Handler& stream_handler() override { return *this; }
   void OnStreamReady(http::ClientStream& ready,
                      const upstream::UpstreamConnectionInfo& connection) override;
