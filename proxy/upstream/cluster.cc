@@ -40,6 +40,13 @@ config::Endpoint AsReached(const config::Endpoint& endpoint, ClusterShared& shar
   return reached;
 }
 
+template <typename Call>
+void ForEachPool(Host& host, Call call) {
+  for (const auto* pool : {&host.http1_pool, &host.http2_pool}) {
+    if (*pool != nullptr) call(static_cast<HttpPool&>(**pool));
+  }
+}
+
 std::string NameOf(const Host& host) {
   const config::Endpoint& endpoint = host.endpoint;
   if (endpoint.workload.empty()) return endpoint.address.ToString();
@@ -64,12 +71,16 @@ Cluster::~Cluster() = default;
 void Cluster::Update(std::shared_ptr<const config::Cluster> config) {
   if (config == config_) return;
   const bool same = *config == *config_;
+  const bool same_pools = config->pool == config_->pool && config->protocol == config_->protocol;
   config_ = std::move(config);
   breakers_.SetLimits(config_->breakers);
   levels_.reset();  // it borrows the configuration
   if (same) return;
   SetHosts();
   outliers_.SetConfig(config_->outlier);
+  if (same_pools) return;
+  // Connections have their limits for life.
+  for (const auto& host : hosts_) ForEachPool(*host, [](HttpPool& pool) { pool.RetireAll(); });
 }
 
 void Cluster::SetHosts() {
@@ -125,9 +136,7 @@ void Cluster::Retire(std::unique_ptr<Host> host) {
 }
 
 void Cluster::ShutPools(Host& host) {
-  for (const auto* pool : {&host.http1_pool, &host.http2_pool}) {
-    if (*pool != nullptr) static_cast<HttpPool&>(**pool).Shutdown();
-  }
+  ForEachPool(host, [](HttpPool& pool) { pool.Shutdown(); });
 }
 
 void Cluster::Shutdown() {

@@ -229,6 +229,15 @@ void HttpPool::Shutdown() {
   }
 }
 
+void HttpPool::RetireAll() {
+  std::vector<ClientConnection*> all;  // one that is idle ends at once
+  for (const auto& connection : connections_) all.push_back(connection.get());
+  for (ClientConnection* connection : all) {
+    MakeUnavailable(*connection);
+    connection->Retire();
+  }
+}
+
 std::string HttpPool::Overflow(CircuitBreakers::Kind kind) const {
   return owner_.breakers().Explain(kind, owner_.config().name);
 }

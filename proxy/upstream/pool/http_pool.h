@@ -49,6 +49,8 @@ class HttpPool final : public event::Deferred,
   void NewStream(HttpStreamRequest& request);
   // Nobody waits or runs; all connections end in order, elsewhere. The pool is of no more use.
   void Shutdown();
+  // What is open takes no new streams; what runs on it finishes.
+  void RetireAll();
 
   size_t connections() const { return connections_.size(); }
   uint32_t waiting() const { return waiting_.size(); }

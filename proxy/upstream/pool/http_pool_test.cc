@@ -404,6 +404,23 @@ TEST_F(HttpPoolTest, ADeniedPeerLosesItsConnectionsAtOnce) {
   EXPECT_EQ(peers, 0);
 }
 
+TEST_F(HttpPoolTest, NewLimitsOfConnectionsHoldForTheNextRequest) {
+  TestServer server(dispatcher_, Http1());
+  Get(Use(Plain(server)));
+  auto config = Plain(server);
+  config->breakers.max_requests = 7;  // of the cluster: nobody need go
+  Get(Use(config));
+  EXPECT_EQ(server.accepted(), 1);
+  config = std::make_shared<config::Cluster>(*config);
+  config->pool.max_requests_per_connection = 1;
+  Cluster& cluster = Use(config);
+  Settle();
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(Get(cluster)->call.status, 200);
+  Settle();
+  EXPECT_EQ(server.accepted(), 3);
+  EXPECT_EQ(Count(cluster, Kind::kConnections), 0);
+}
+
 TEST_F(HttpPoolTest, TheBreakersRefuseWhatIsBeyondThem) {
   TestServer server(dispatcher_, Http1());
   server.hold = true;
