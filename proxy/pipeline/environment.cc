@@ -15,6 +15,8 @@ namespace {
 
 constexpr std::chrono::milliseconds kShedInterval{100};
 constexpr int kShedAtOnce = 64;
+// Of descriptors there may be few in all.
+constexpr int kShedForDescriptors = 8;
 constexpr absl::string_view kDescriptors = "file_descriptors";
 // Beyond what any process lives, within what a timer counts: authorities write the year 9999 for
 // `never` (RFC 5280, section 4.1.2.5).
@@ -150,7 +152,7 @@ bool Environment::HasRoomFor(absl::string_view who) {
   }
   report_.OnOverload(filter::LimitLabel(limit), sentence);
   if (const Limit shed = overload_.ShedsIdle(); shed != Limit::kNone) {
-    ShedIdle(filter::LimitLabel(shed));
+    ShedIdle(filter::LimitLabel(shed), kShedAtOnce);
   }
   return false;
 }
@@ -158,21 +160,21 @@ bool Environment::HasRoomFor(absl::string_view who) {
 void Environment::OnRequestRefused(absl::string_view limit, absl::string_view sentence) {
   report_.OnOverload(limit, sentence);
   if (const auto shed = overload_.ShedsIdle(); shed != filter::Overload::Limit::kNone) {
-    ShedIdle(filter::LimitLabel(shed));
+    ShedIdle(filter::LimitLabel(shed), kShedAtOnce);
   }
 }
 
 void Environment::OnNoDescriptor(absl::string_view sentence) {
   report_.OnOverload(kDescriptors, sentence);
-  ShedIdle(kDescriptors);
+  ShedIdle(kDescriptors, kShedForDescriptors);
 }
 
-void Environment::ShedIdle(absl::string_view limit) {
+void Environment::ShedIdle(absl::string_view limit, int at_most) {
   // A flood of connections must not make us walk over all of them each time.
   if (dispatcher_.now() - shed_at_ < kShedInterval) return;
   shed_at_ = dispatcher_.now();
   int closed = 0;
-  for (Session* session = sessions_; session != nullptr && closed < kShedAtOnce;) {
+  for (Session* session = sessions_; session != nullptr && closed < at_most;) {
     Session* const next = session->next_;
     if (session->CloseIfIdle()) ++closed;
     session = next;

@@ -142,7 +142,7 @@ class Environment final : private upstream::HbonePool::Observer, private upstrea
   void ReleaseHeld();
   void CheckDrained();
   void LogAccess(const Session& session);
-  void ShedIdle(absl::string_view limit);
+  void ShedIdle(absl::string_view limit, int at_most);
 
   event::Dispatcher& dispatcher_;
   const Settings settings_;
