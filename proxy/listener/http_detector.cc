@@ -16,6 +16,9 @@ bool IsMethodByte(char c) { return (c >= 'A' && c <= 'Z') || c == '-' || c == '_
 // Of a token (RFC 9110, section 5.6.2), generously.
 bool IsWordByte(char c) { return c > ' ' && c != '\x7f'; }
 
+// What may stand between the parts of a request line (RFC 9112, section 3).
+bool IsBlank(char c) { return c == ' ' || c == '\t' || c == '\v' || c == '\f'; }
+
 // `text` and `whole` agree as far as `text` goes.
 bool MayBecome(absl::string_view text, absl::string_view whole) {
   const size_t n = std::min(text.size(), whole.size());
@@ -35,20 +38,22 @@ Detected DetectHttp(absl::string_view bytes) {
   if (bytes.empty()) return Detected::kNeedMore;
   size_t at = 0;
   while (at < bytes.size() && IsMethodByte(bytes[at])) ++at;
-  const bool usual = at <= kMaxMethod && (at == bytes.size() || bytes[at] == ' ');
+  const bool usual = at <= kMaxMethod && (at == bytes.size() || IsBlank(bytes[at]));
   const Detected incomplete = usual ? Detected::kNeedMore : Detected::kOther;
   while (at < bytes.size() && IsWordByte(bytes[at])) ++at;
   if (at == bytes.size()) return incomplete;
-  if (at == 0 || bytes[at] != ' ') return Detected::kOther;
-  const size_t target = ++at;
+  if (at == 0 || !IsBlank(bytes[at])) return Detected::kOther;
+  while (at < bytes.size() && IsBlank(bytes[at])) ++at;
+  const size_t target = at;
   while (at < bytes.size() && static_cast<unsigned char>(bytes[at]) > ' ' && bytes[at] != '\x7f') {
     ++at;
   }
   if (at == bytes.size()) {
     return bytes.size() > kMaxDetectedLine ? Detected::kHttp1 : incomplete;
   }
-  if (at == target || bytes[at] != ' ') return Detected::kOther;
-  const absl::string_view version = bytes.substr(at + 1);
+  if (at == target || !IsBlank(bytes[at])) return Detected::kOther;
+  while (at < bytes.size() && IsBlank(bytes[at])) ++at;
+  const absl::string_view version = bytes.substr(at);
   if (!MayBecome(version, kVersion)) return Detected::kOther;
   return version.size() >= kVersion.size() ? Detected::kHttp1 : incomplete;
 }

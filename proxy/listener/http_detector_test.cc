@@ -22,6 +22,8 @@ TEST(HttpDetectorTest, WhatALenientServerReadsAsARequestIsOne) {
   EXPECT_EQ(DetectHttp("\nGET / HTTP/1.1"), Detected::kHttp1);
   EXPECT_EQ(DetectHttp("\n\r\n\nPOST / HTTP/1.0"), Detected::kHttp1);
   EXPECT_EQ(DetectHttp("get / HTTP/1.1"), Detected::kHttp1);
+  EXPECT_EQ(DetectHttp("GET  /\t HTTP/1.1"), Detected::kHttp1);
+  EXPECT_EQ(DetectHttp("GET  "), Detected::kNeedMore);
   EXPECT_EQ(DetectHttp("Get-It! / HTTP/1.1"), Detected::kHttp1);
   EXPECT_EQ(DetectHttp(std::string(300, 'A') + " / HTTP/1.1"), Detected::kHttp1);
   EXPECT_EQ(DetectHttp("\r\n\r\n\n"), Detected::kNeedMore);

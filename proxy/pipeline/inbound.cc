@@ -111,15 +111,20 @@ void InboundConnection::Sniff() {
 }
 
 void InboundConnection::AwaitFirstBytes() {
-  if (policy().mode == MtlsMode::kStrict) {
+  if (policy().mode == MtlsMode::kStrict && !proven()) {
     timer_.Arm(env_.settings().handshake_timeout);
   } else if (config::DeclaresHttp(policy().protocol)) {
     // Idle, as a connection without a request is.
     timer_.Arm(env_.config()->http.idle_timeout);
-  } else if (policy().mode == MtlsMode::kDisable && policy().protocol == AppProtocol::kTcp) {
+  } else if ((policy().mode == MtlsMode::kDisable || proven()) &&
+             policy().protocol == AppProtocol::kTcp) {
     LetThrough();
-  } else {
+  } else if (!proven()) {
     silence_timer_.Arm(kSilence);
+  } else if (application_ == nullptr) {
+    ConnectApplication();
+  } else if (!greeting_.empty() || greeting_end_) {
+    LetThrough();
   }
 }
 
@@ -132,7 +137,8 @@ void InboundConnection::OnSilence() {
 
 void InboundConnection::OnData(ByteStream& stream, buffer::Buffer& data, bool end) {
   if (&stream == &downstream_) {
-    if (seen_.empty() && state_ == State::kSniffing && policy().mode != MtlsMode::kStrict) {
+    if (seen_.empty() && state_ == State::kSniffing &&
+        (policy().mode != MtlsMode::kStrict || proven())) {
       timer_.Cancel();
     }
     seen_.Move(data);
@@ -147,15 +153,16 @@ void InboundConnection::OnData(ByteStream& stream, buffer::Buffer& data, bool en
     application_->ReadDisable(true);
   }
   if (state_ == State::kSniffing && seen_.empty() && !silence_timer_.armed()) {
-    silence_timer_.Arm(policy().mode == MtlsMode::kDisable ? std::chrono::milliseconds(0)
-                                                           : kGreetingGrace);
+    silence_timer_.Arm(policy().mode == MtlsMode::kDisable || proven()
+                           ? std::chrono::milliseconds(0)
+                           : kGreetingGrace);
   }
 }
 
 void InboundConnection::Decide() {
   std::string copy;
   const absl::string_view bytes = seen_.View(&copy);
-  if (policy().mode == MtlsMode::kDisable) return DecidePlaintext(bytes);
+  if (policy().mode == MtlsMode::kDisable || proven()) return DecidePlaintext(bytes);
   const bool strict = policy().mode == MtlsMode::kStrict;
   switch (listener::SniffClientHello(bytes, kMeshAlpns)) {
     case Sniffed::kNeedMore:
@@ -186,25 +193,26 @@ void InboundConnection::DecidePlaintext(absl::string_view bytes) {
   if (policy().protocol == AppProtocol::kTcp) return LetThrough();
   switch (declared ? listener::DetectPreface(bytes) : listener::DetectHttp(bytes)) {
     case Detected::kHttp1:
-      return ServeHttp(http::Protocol::kHttp11, nullptr);
+      return ServeHttp(http::Protocol::kHttp11);
     case Detected::kHttp2:
-      return ServeHttp(http::Protocol::kHttp2, nullptr);
+      return ServeHttp(http::Protocol::kHttp2);
     case Detected::kOther:
       return LetThrough();
     case Detected::kNeedMore:
       if (seen_end_) {
-        return declared ? ServeHttp(http::Protocol::kHttp11, nullptr) : LetThrough();
+        return declared ? ServeHttp(http::Protocol::kHttp11) : LetThrough();
       }
       if (!seen_.empty() && !timer_.armed()) timer_.Arm(env_.settings().handshake_timeout);
   }
 }
 
-void InboundConnection::ServeHttp(http::Protocol protocol,
-                                  std::shared_ptr<const spiffe::PeerSvid> peer) {
+void InboundConnection::ServeHttp(http::Protocol protocol) {
   timer_.Cancel();
   silence_timer_.Cancel();
   DropApplication();
   state_ = State::kHttp;
+  std::shared_ptr<const spiffe::PeerSvid> peer = proven() ? tls_->peer() : nullptr;
+  const bool by_sidecar = proven() && tls_->alpn() == net::kMeshHttpAlpn;
   if (peer == nullptr) {
     if (policy().mode != MtlsMode::kDisable) {
       env_.report().OnPlaintextCaller(client_.ip(), application_address_.port());
@@ -216,7 +224,8 @@ void InboundConnection::ServeHttp(http::Protocol protocol,
     timer_.Arm(env_.Until(end));
   }
   http_ = std::make_unique<InboundHttp>(env_, static_cast<InboundHttp::Owner&>(*this), client_,
-                                        application_address_, std::move(peer));
+                                        application_address_, std::move(peer),
+                                        /*tunnelled=*/!by_sidecar);
   http_->manager().Start(downstream_, protocol, seen_, seen_end_);
   if (env_.draining()) http_->manager().StartDrainSoon();
 }
@@ -250,12 +259,17 @@ void InboundConnection::OnOpen(ByteStream& stream) {
   env_.report().OnHandshake(/*server=*/true);
   env_.report().OnPeer(/*outbound=*/false, *tls_->peer(), /*began=*/true);
   reported_peer_ = true;
-  if (tls_->alpn() == net::kMeshHttpAlpn) return ServeHttp(http::Protocol::kHttp2, tls_->peer());
-  Splice(tls_->peer().get());
+  if (tls_->alpn() == net::kMeshHttpAlpn) return ServeHttp(http::Protocol::kHttp2);
+  // Bytes, says the peer; an application that speaks HTTP would read them as HTTP all the same.
+  timer_.Cancel();
+  state_ = State::kSniffing;
+  AwaitFirstBytes();
 }
 
-// Plaintext, or TLS that is the application's own: untouched, and counted by caller.
+// A peer's bytes; or plaintext, or TLS that is the application's own: untouched, and counted by
+// caller.
 void InboundConnection::LetThrough() {
+  if (proven()) return Splice(tls_->peer().get());
   if (policy().mode != MtlsMode::kDisable) {
     env_.report().OnPlaintextCaller(client_.ip(), application_address_.port());
   }
@@ -313,12 +327,25 @@ void InboundConnection::OnTimeout() {
     env_.report().OnHandshakeFailed(/*server=*/true, client_, "timeout",
                                     "the peer did not finish the handshake in time");
   }
-  if (state_ == State::kSniffing && policy().mode == MtlsMode::kStrict) {
-    return RefuseByPolicy("did not say anything in time");
+  if (state_ == State::kSniffing) {
+    if (policy().mode == MtlsMode::kStrict && !proven()) {
+      return RefuseByPolicy("did not say anything in time");
+    }
+    if (!CloseIfIdle()) OnHalfABeginning();
+    return;
   }
-  if (state_ == State::kSniffing && CloseIfIdle()) return;
-  if (state_ == State::kSniffing) return LetThrough();  // half a ClientHello: not ours to judge
   Refuse(CloseReason::kHandshakeTimeout, "");
+}
+
+// What may still become a request is HTTP's to judge, or slowness would carry past it whatever a
+// request must not say. Half a ClientHello is the application's, unless it speaks HTTP for sure.
+void InboundConnection::OnHalfABeginning() {
+  std::string copy;
+  const bool hello =
+      policy().mode != MtlsMode::kDisable && !proven() &&
+      listener::SniffClientHello(seen_.View(&copy), kMeshAlpns) == Sniffed::kNeedMore;
+  if (hello && !config::DeclaresHttp(policy().protocol)) return LetThrough();
+  ServeHttp(http::Protocol::kHttp11);
 }
 
 void InboundConnection::RefuseByPolicy(absl::string_view what) {
@@ -347,7 +374,7 @@ void InboundConnection::OnClosed(ByteStream& stream, CloseReason reason) {
                   absl::StrCat("the application at ", application_address_.ToString(),
                                " closed the connection: ", buffer::CloseReasonSentence(reason)));
   }
-  if (tls_ != nullptr && reason != CloseReason::kPeerReset) {
+  if (state_ == State::kHandshaking && reason != CloseReason::kPeerReset) {
     env_.report().OnHandshakeFailed(/*server=*/true, client_, tls_->FailureLabel(),
                                     tls_->Explain());
   }
@@ -372,12 +399,11 @@ void InboundConnection::Reevaluate() {
       mode == MtlsMode::kStrict) {
     return RefuseByPolicy("has an open plaintext connection");
   }
-  if (tls_ != nullptr && (state_ == State::kOpen || state_ == State::kHttp) &&
-      env_.Denied(*tls_->peer())) {
+  if (proven() && state_ != State::kFinished && env_.Denied(*tls_->peer())) {
     return Refuse(CloseReason::kDenied, absl::StrCat("the identity ", tls_->peer()->id.ToString(),
                                                      " or its certificate was revoked"));
   }
-  if (state_ != State::kSniffing) return;
+  if (state_ != State::kSniffing || proven()) return;
   if (mode == MtlsMode::kStrict) {
     // The application must not speak to someone who has proved nothing.
     DropApplication();
@@ -419,9 +445,8 @@ void InboundConnection::Describe(ConnectionInfo* info) const {
   info->downstream = client_.ToString();
   info->destination = application_address_.ToString();
   info->upstream = application_ == nullptr ? "" : application_address_.ToString();
-  const bool proven = tls_ != nullptr && tls_->open();
-  info->security = proven ? "mutual_tls" : "none";
-  if (proven) {
+  info->security = proven() ? "mutual_tls" : "none";
+  if (proven()) {
     info->peer_id = tls_->peer()->id.ToString();
     info->peer_serial = Hex(tls_->peer()->serial);
     info->peer_expires_unix = absl::ToUnixSeconds(tls_->peer()->not_after);

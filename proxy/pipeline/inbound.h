@@ -44,10 +44,12 @@ class InboundConnection final : public Session,
   void DecidePlaintext(absl::string_view bytes);
   void Terminate();
   void LetThrough();
-  void ServeHttp(http::Protocol protocol, std::shared_ptr<const spiffe::PeerSvid> peer);
+  void ServeHttp(http::Protocol protocol);
   void ConnectApplication();
   void Splice(const spiffe::PeerSvid* peer);
 
+  // The peer has proved who it is.
+  bool proven() const { return tls_ != nullptr && tls_->open(); }
   const config::PortPolicy& policy() const {
     return env_.config()->inbound.For(application_address_.port());
   }
@@ -55,6 +57,7 @@ class InboundConnection final : public Session,
   void Refuse(buffer::CloseReason reason, const std::string& sentence);
   void OnTimeout();
   void OnSilence();
+  void OnHalfABeginning();
   void DropApplication();
   void Finish();
 

@@ -310,9 +310,8 @@ void InboundStream::OnTimeout() {
           absl::StrCat("the application at ", destination_.ToString(), " did not accept within ",
                        env_.settings().connect_timeout.count(), " ms"));
     case State::kSniffing:
-      if (application_ != nullptr) return Splice();  // half a request line: not HTTP
-      if (!seen_.empty()) return ServeHttp(http::Protocol::kHttp11);
-      (void)CloseIfIdle();
+      // What may still become a request is HTTP's to judge, however slow it is.
+      if (!CloseIfIdle()) ServeHttp(http::Protocol::kHttp11);
       return;
     case State::kOpen:
     case State::kHttp:

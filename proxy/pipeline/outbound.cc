@@ -22,7 +22,7 @@ constexpr size_t kMaxAttempts = 3;
 // those a connection that nobody uses would be opened at the far end. Nothing is decided by it:
 // should the client speak HTTP later, HTTP takes over.
 constexpr std::chrono::milliseconds kSilence{3};
-// Half a request line, and then nothing: whatever it is, it is not for us to keep.
+// Half a request line, and then nothing: it is not for us to keep.
 constexpr std::chrono::milliseconds kHalfALine{10'000};
 constexpr std::chrono::milliseconds kPassthroughTimeout{10'000};
 
@@ -154,9 +154,8 @@ void OutboundConnection::Decide() {
 
 void OutboundConnection::OnSniffTimer() {
   if (tcp_ || state_ == State::kHeld) return;
-  if (!seen_.empty()) {
-    return http_for_sure_ ? ServeHttp(http::Protocol::kHttp11) : GoOnAsTcp();
-  }
+  // What may still become a request is HTTP's to judge, however slow it is.
+  if (!seen_.empty()) return ServeHttp(http::Protocol::kHttp11);
   if (state_ != State::kSniffing) return;
   if (http_for_sure_) {
     (void)CloseIfIdle();

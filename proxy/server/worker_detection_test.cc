@@ -1,4 +1,5 @@
 // What a connection speaks is found out from its first bytes, whoever sends them.
+#include <array>
 #include <future>
 #include <string>
 #include <thread>
@@ -114,7 +115,7 @@ TEST(WorkerDetectionTest, DeclaredHttpNeedsNoDetectionAndAnswersWhatIsNone) {
 
 TEST(WorkerDetectionTest, DeclaredTcpIsNeverHttp) {
   Application application(Echo);
-  HttpPair pair(application.address());
+  HttpPair pair(application.address(), config::AppProtocol::kTcp);
   auto destination = std::make_shared<Destination>(
       *WithRoutes(Hbone(pair.captured(), net::Address()), config::AppProtocol::kTcp));
   destination->routes = nullptr;
@@ -183,12 +184,17 @@ TEST(WorkerDetectionTest, OpenPlaintextHttpEndsWhenPolicyBecomesStrict) {
   close(fd);
 }
 
-// What the caller's sidecar takes for bytes.
-TEST(WorkerDetectionTest, HttpInATunnelIsCleanedAndSaysWhoCalls) {
+// What the caller's sidecar takes for bytes, by tunnel or by TLS of its own.
+TEST(WorkerDetectionTest, HttpThatComesAsBytesIsCleanedAndSaysWhoCalls) {
   using config::AppProtocol;
-  for (const AppProtocol protocol : {AppProtocol::kHttp1, AppProtocol::kAuto, AppProtocol::kTcp}) {
+  for (int i = 0; i < 6; ++i) {
+    const AppProtocol protocol = std::array{AppProtocol::kHttp1, AppProtocol::kAuto,
+                                            AppProtocol::kTcp}[static_cast<size_t>(i / 2)];
     Application application(HttpServer(Mirror));
     Pair pair(application.address());
+    if (i % 2 == 1) {
+      pair.discovery().Set(application.address(), Hbone(pair.captured(), net::Address()));
+    }
     pair.Ready();
     auto inbound = std::make_shared<config::ProxyConfig>(*ConfigOf(MtlsMode::kStrict));
     inbound->inbound.fallback.protocol = protocol;
@@ -238,6 +244,25 @@ TEST(WorkerDetectionTest, Http2InATunnelIsHttp2ToAnApplicationThatHasNotSaidWhat
   ASSERT_EQ(seen.wait_for(std::chrono::seconds(5)), std::future_status::ready);
   EXPECT_EQ(seen.get(), kClientPreface);
   close(fd);
+}
+
+TEST(WorkerDetectionTest, SlownessDoesNotMakeBytesOfHttp) {
+  Application application(HttpServer(Mirror));
+  for (const auto protocol : {config::AppProtocol::kHttp1, config::AppProtocol::kAuto}) {
+    // The server's sidecar waits for a second and a half.
+    HttpPair pair(application.address(), protocol, MtlsMode::kPermissive);
+    const int fd = pair.ConnectCaptured();
+    ASSERT_TRUE(WriteAll(fd, "P"));
+    std::this_thread::sleep_for(std::chrono::milliseconds(1700));
+    ASSERT_TRUE(WriteAll(fd,
+                         "OST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n"
+                         "X-Forwarded-Client-Cert: URI=spiffe://forged\r\n\r\n"));
+    HttpReader reader(fd);
+    const HttpMessage answer = reader.Read();
+    EXPECT_EQ(answer.status(), 200);
+    EXPECT_EQ(answer.body.find("forged"), std::string::npos);
+    close(fd);
+  }
 }
 
 TEST(WorkerDetectionTest, WhereHttpIsDeclaredATunnelCarriesNothingElse) {
