@@ -1,5 +1,7 @@
-"""Who says nothing, and what tries to pass for no HTTP in order to be believed."""
+"""HTTP as it is allowed to be and seldom is, through two sidecars; who says nothing; and what tries to pass for no HTTP in order to be
+believed."""
 
+import json
 import time
 
 from tests.support import forgery, http2, netns_test, pod_socket
@@ -14,11 +16,61 @@ class FramingMesh(HttpMesh):
     def configure(cls, mesh):
         mesh.write_mesh(more='  http:\n    requestHeadersTimeout: 3s\n    idleTimeout: 3s\n')
 
+    def to_service(self):
+        return pod_socket.connect(self.client, self.mesh.services['v1'].ipv4, 80)
+
     @staticmethod
     def say(sock, raw, timeout=4.0):
         with sock:
             sock.sendall(raw)
             return pod_socket.read_until_end(sock, timeout)[0]
+
+
+class LegalTest(FramingMesh):
+    def upload(self, framing):
+        data = self.say(self.to_service(), b'POST /upload HTTP/1.1\r\nHost: v1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n' + framing)
+        self.assertTrue(data.startswith(b'HTTP/1.1 200'), data[:300])
+        return json.loads(data.partition(b'\r\n\r\n')[2])['bytes']
+
+    def test_chunks_may_have_extensions_and_leading_zeros(self):
+        for framing, size in ((b'5;a=b\r\nabcde\r\n0;last\r\n\r\n', 5), (b'0005;a="b;c\\"d"\r\nabcde\r\n000\r\n\r\n', 5),
+                              (b'1\r\nx\r\n' * 1000 + b'0\r\n\r\n', 1000),
+                              ((b'400;chunk-signature=' + b'f' * 64 + b'\r\n' + b'x' * 1024 + b'\r\n') * 20 + b'0\r\n\r\n', 20 * 1024)):
+            with self.subTest(framing[:40]):
+                self.assertEqual(self.upload(framing), size)
+
+    def test_a_head_at_the_limit_passes_both_sidecars(self):
+        fields = [(f'x-{n}', 'v') for n in range(100)]
+        client = http2.Client(self.to_service())
+        self.assertEqual(client.get(http2.request('/', authority='v1') + fields).status, 200)
+        client.close()
+        # As the limit of 60 KiB is reckoned: name, value and 32 for each field (RFC 9113, section 10.5.1).
+        names = [b'X-%d' % n for n in range(97)]
+        left = 60 * 1024 - sum(len(name) + 32 for name in names) - len('hostv1connectionclose') - 2 * 32
+        head = b''.join(name + b': ' + b'v' * (left // len(names)) + b'\r\n' for name in names)
+        data = self.say(self.to_service(), b'GET / HTTP/1.1\r\nHost: v1\r\nConnection: close\r\n' + head + b'\r\n')
+        self.assertTrue(data.startswith(b'HTTP/1.1 200'), data[:300])
+
+    def test_an_absolute_target_may_name_the_same_host_in_other_words(self):
+        for target in (b'http://v1/echo', b'http://V1/echo', b'http://v1:80/echo'):
+            data = self.say(self.to_service(), b'GET ' + target + b' HTTP/1.1\r\nHost: v1\r\nConnection: close\r\n\r\n')
+            with self.subTest(target):
+                self.assertTrue(data.startswith(b'HTTP/1.1 200'), data[:300])
+
+
+class RefusalTest(FramingMesh):
+    """What the codecs refuse says so as every other answer of the proxy's own does."""
+
+    def test_a_refusal_has_a_reason_for_programs_and_a_flag(self):
+        for raw, status, reason in ((b'GET / HTTP/1.1\r\nHost: v1\r\nContent-Length: x\r\n\r\n', 400, b'bad_request'),
+                                    (b'GET / HTTP/1.1\r\nHost: v1\r\n' + b'X: y\r\n' * 200 + b'\r\n', 431, b'headers_too_large'),
+                                    (b'GET /' + b'a' * 20_000 + b' HTTP/1.1\r\nHost: v1\r\n\r\n', 414, b'request_line_too_long'),
+                                    (b'GET / HTTP/1.1\r\nHost: v1\r\n', 408, b'request_headers_timeout')):
+            with self.subTest(reason):
+                data = self.say(self.to_service(), raw, 6)
+                self.assertTrue(data.startswith(b'HTTP/1.1 %d' % status), data[:300])
+                self.assertIn(b'\r\nx-countersign-reason: ' + reason + b'\r\n', data.lower())
+                self.assertIn(b'\r\nx-countersign-flags: dpe\r\n', data.lower())
 
 
 class SilenceTest(FramingMesh):
