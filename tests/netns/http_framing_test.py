@@ -2,6 +2,7 @@
 believed."""
 
 import json
+import threading
 import time
 
 from tests.support import forgery, http2, netns_test, pod_socket
@@ -107,8 +108,38 @@ class ForgeryTest(FramingMesh):
                         if what == 'as it should be' and name == 'member':
                             self.assertIn(b'sa/client', data, 'the application is told nothing, so this proves nothing')
 
+    def test_what_comes_slowly_is_http_all_the_same(self):
+        """Where HTTP is declared, a time-out must not turn a request into bytes that nobody looks at."""
+        echo = self.REQUEST.replace(b'/identity', b'/echo')
+        met = {}
+
+        def call(name, sock, raw, first):
+            sock.sendall(raw[:first])
+            time.sleep(13)
+            try:
+                met[name] = self.say(sock, raw[first:])
+            except OSError:
+                met[name] = b''  # refused meanwhile
+        threads = [threading.Thread(target=call, args=arguments) for arguments in (
+            ('member', self.to_service(), echo.replace(b'GET', b'POST'), 1),
+            ('stranger', pod_socket.connect(self.legacy, self.one.ipv4, APP), echo.replace(b'GET', b'POST'), 1))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(len(met), len(threads))
+        for name, data in met.items():
+            with self.subTest(name):
+                self.assertNotIn(b'sa/forged', data)
+
     def test_a_member_that_has_no_sidecar_cannot_be_another(self):
         echo = self.REQUEST.replace(b'/identity', b'/echo')
+        with self.subTest('straight to a port that declares HTTP, as if for TCP'):
+            try:
+                data = self.say(pod_socket.connect_tls(self.legacy, self.one.ipv4, APP, *self.credentials, 'countersign'), echo)
+            except OSError:
+                data = b''  # refused
+            self.assertNotIn(b'sa/forged', data)
         for port in (APP, LENIENT):
             pod, raw = (self.one, echo) if port == APP else (self.files, self.REQUEST)
             with self.subTest('through a tunnel', port=port):

@@ -283,6 +283,17 @@ spec:
         script = f'for i in $(seq {number}); do curl -sS -o /dev/null -w "%{{http_code}}\n" http://v1/delay/500 & done; wait'
         return [int(line) for line in self.client.run(['sh', '-c', script], timeout=30).stdout.split()]
 
+    def test_limits_of_a_connection_hold_for_those_that_are_open(self):
+        def opened():
+            return sum(value for labels, value in self.samples(self.client).all('countersign_cluster_http_connections_opened_total')
+                       if '/v1:' in labels['cluster'])
+        self.curl('http://v1/')
+        self.use('  connectionPool: {http: {maxRequestsPerConnection: 2}}\n',
+                 lambda: '"max_requests_per_connection": 2' in self.client.admin('/config_dump'))
+        before = opened()
+        self.assertEqual(self.counts('/work', 20, 'v1'), {'one': 20})
+        self.assertGreaterEqual(opened() - before, 9)
+
     def test_requests_with_the_same_key_go_to_the_same_host(self):
         self.use('  loadBalancer: {consistentHash: {httpHeaderName: x-user}}\n', lambda: len(self.users(1, 8)) == 1, 'web')
         answers = {user: self.users(user, 5) for user in range(12)}
