@@ -311,14 +311,20 @@ void OutboundConnection::Splice() {
 void OutboundConnection::DropUpstream() {
   timer_.Cancel();
   upstream::HbonePool::Request::Cancel();
-  if (upstream_ != nullptr) {
-    upstream_->Reset();
-    if (direct_ != nullptr) {
-      env_.dispatcher().DeferredDelete(
-          std::unique_ptr<event::Deferred>(static_cast<net::Connection*>(upstream_.release())));
-    }
-    upstream_.reset();
+  if (upstream_ != nullptr) upstream_->Reset();
+  LeaveUpstream();
+  tried_.clear();
+  upstream::Cluster::EndConnection(std::exchange(host_, nullptr));
+}
+
+void OutboundConnection::LeaveUpstream() {
+  if (direct_ != nullptr) {
+    // Perhaps in its own callback: dies at the end of the turn. A tunnel's session has let go of a
+    // stream that is closed.
+    env_.dispatcher().DeferredDelete(
+        std::unique_ptr<event::Deferred>(static_cast<net::Connection*>(upstream_.release())));
   }
+  upstream_.reset();
   if (std::exchange(reported_peer_, false)) {
     env_.report().OnPeer(/*outbound=*/true, *peer_, /*began=*/false);
   }
@@ -326,8 +332,6 @@ void OutboundConnection::DropUpstream() {
   direct_ = nullptr;
   tls_ = nullptr;
   stream_ = nullptr;
-  tried_.clear();
-  upstream::Cluster::EndConnection(std::exchange(host_, nullptr));
 }
 
 // Another host may do what this one did not; nothing was sent yet.
@@ -338,13 +342,7 @@ void OutboundConnection::OnConnectFailed(CloseReason reason, const std::string& 
     env_.report().OnHandshakeFailed(/*server=*/false, host_->endpoint.address, tls_->FailureLabel(),
                                     explanation);
   }
-  if (upstream_ != nullptr) {
-    // In its own callback: dies at the end of the turn.
-    env_.dispatcher().DeferredDelete(
-        std::unique_ptr<event::Deferred>(static_cast<net::Connection*>(upstream_.release())));
-    direct_ = nullptr;
-    tls_ = nullptr;
-  }
+  LeaveUpstream();
   if (host_ != nullptr) {
     host_->cluster->OnConnectFailed(*host_);
     tried_.push_back(host_);
@@ -448,20 +446,26 @@ void OutboundConnection::OnData(ByteStream& stream, buffer::Buffer& data, bool e
 
 void OutboundConnection::OnClosed(ByteStream& stream, CloseReason reason) {
   if (&stream == &downstream_) return Finish();  // the application gave up
-  std::string explanation =
-      tls_ != nullptr && (reason == CloseReason::kTlsHandshake || reason == CloseReason::kTlsAlert)
-          ? tls_->Explain()
-          : buffer::CloseReasonSentence(reason);
-  OnConnectFailed(reason == CloseReason::kFinished ? CloseReason::kPeerReset : reason, explanation);
+  OnConnectFailed(reason == CloseReason::kFinished ? CloseReason::kPeerReset : reason,
+                  Explain(reason));
+}
+
+std::string OutboundConnection::Explain(CloseReason reason) const {
+  if (tls_ != nullptr &&
+      (reason == CloseReason::kTlsHandshake || reason == CloseReason::kTlsAlert)) {
+    return tls_->Explain();
+  }
+  std::string sentence = buffer::CloseReasonSentence(reason);
+  if (stream_ != nullptr && !stream_->refusal().empty()) {
+    absl::StrAppend(&sentence, " with status ", stream_->status(), ": ", stream_->refusal());
+  }
+  return sentence;
 }
 
 void OutboundConnection::OnProxyDone(CloseReason reason, bool by_upstream) {
   if (by_upstream && reason != CloseReason::kFinished && reason != CloseReason::kPeerReset) {
-    std::string sentence = absl::StrCat(Where(), ": ", buffer::CloseReasonSentence(reason));
-    if (stream_ != nullptr && !stream_->refusal().empty()) {
-      absl::StrAppend(&sentence, " with status ", stream_->status(), ": ", stream_->refusal());
-    }
-    env_.report().OnOutboundRefused(client_, destination_, reason, sentence);
+    env_.report().OnOutboundRefused(client_, destination_, reason,
+                                    absl::StrCat(Where(), ": ", Explain(reason)));
   }
   if (by_upstream && reason != CloseReason::kFinished) failure_ = reason;
   Finish();

@@ -58,6 +58,7 @@ class OutboundConnection final : public Session,
   void OnSniffTimer();
   void ConnectAhead(bool may_wait);
   void DropUpstream();
+  void LeaveUpstream();
 
   void HoldForNow();
   void StopHolding();
@@ -65,6 +66,8 @@ class OutboundConnection final : public Session,
   void OnTimeout();
   void Finish();
   std::string Where() const;
+  // Of the upstream.
+  std::string Explain(buffer::CloseReason reason) const;
 
   // Held
   void OnEnvironmentChanged() override;
