@@ -1,7 +1,6 @@
 """What a whole sidecar does when it runs out of something, be it descriptors or the memory that bytes may wait in: it sheds the newest
 first, serves whom it has, does not spin, and is as before once there is room."""
 
-import os
 import re
 import socket
 import time
@@ -44,16 +43,10 @@ class OverloadMesh(HttpMesh):
             return None, 'reset'
         return int(data.split()[1]), head.decode()
 
-    @staticmethod
-    def cpu_seconds(pod):
-        with open(f'/proc/{pod.sidecar.popen.pid}/stat') as file:
-            fields = file.read().rpartition(')')[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
-
     def assert_calm(self, pod, seconds=2.0):
-        before = self.cpu_seconds(pod)
+        before = pod.sidecar.cpu_seconds()
         time.sleep(seconds)
-        used = self.cpu_seconds(pod) - before
+        used = pod.sidecar.cpu_seconds() - before
         print(f'    {used:.2f} s of CPU in {seconds:.0f} s', flush=True)
         self.assertLess(used, seconds / 4, 'it spins')
 
@@ -107,7 +100,7 @@ class DescriptorClaims:
         give_back = self.leave(self.SPARE)
         crowd, refused = [], 0
         try:
-            cpu = self.cpu_seconds(self.victim)
+            cpu = self.victim.sidecar.cpu_seconds()
             for number in range(4 * self.SPARE):
                 try:
                     crowd.append(self.open())
@@ -119,7 +112,7 @@ class DescriptorClaims:
             for _ in range(20):
                 self.assertIn(old.get(http2.request('/', authority='v1')).status, self.served)
                 time.sleep(0.1)
-            used = self.cpu_seconds(self.victim) - cpu
+            used = self.victim.sidecar.cpu_seconds() - cpu
             met = [pod_socket.read_until_end(sock, 0.01) for sock in crowd]
         finally:
             self.close_all(crowd)

@@ -119,6 +119,11 @@ class Process:
         with open(self.log, errors='replace') as file:
             return file.read()
 
+    def cpu_seconds(self):
+        with open(f'/proc/{self.popen.pid}/stat') as file:
+            fields = file.read().rpartition(')')[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
     def tail(self, lines=15):
         words = self.output().splitlines()[-lines:]
         code = self.popen.poll()
