@@ -193,6 +193,7 @@ void HttpRequest::OnResponse(http::ResponseHead& head, bool end) {
     StripSidecarsWords(head.headers);
   if (grpc_ && end) ReadGrpcStatus(head.headers);  // trailers only
   grpc_answer_ = grpc_ && http::IsGrpc(head.headers);
+  reason_ = router_.info().reason;
   if (router_.info().attempts == 0 && !head.headers.Has(HeaderId::kDate)) {
     head.headers.Add(HeaderId::kDate, shared_.date());  // an answer of the route's own
   }

@@ -37,6 +37,9 @@ namespace countersign::router {
   ROW(kReasonGrpcDeadline, "grpc_deadline", 504, "the client's own grpc-timeout ended")           \
   ROW(kReasonIdle, "stream_idle_timeout", 504,                                                    \
       "nothing moved in either direction; 408 while the request was still incomplete")            \
+  ROW(kReasonRedirect, "redirect", 301, "the route redirects; the status is the route's")         \
+  ROW(kReasonDirectResponse, "direct_response", 500,                                              \
+      "the route answers itself, or has no backend that it may use; the status is the route's")   \
   ROW(kReasonFault, "fault_injected", 503, "a fault policy answered; the status is the policy's") \
   ROW(kReasonUpgradeForbidden, "upgrade_forbidden", 403, "the route does not allow upgrades")     \
   ROW(kReasonRewriteLimit, "path_rewrite_limit", 400,                                             \

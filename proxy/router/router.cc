@@ -9,6 +9,7 @@
 #include "proxy/http/grpc.h"
 #include "proxy/router/header_changes.h"
 #include "proxy/router/path_rewrite.h"
+#include "proxy/router/reasons.h"
 #include "proxy/router/redirect.h"
 #include "proxy/router/route_match.h"
 #include "proxy/router/weighted_choice.h"
@@ -86,13 +87,14 @@ void Router::AfterDelay() {
       return Forward();
     case config::Route::Action::kRedirect:
       BuildLocation(route().redirect, route().match.path, *head_, scratch_);
-      return Answer(route().redirect.status, {}, scratch_);
+      return Answer(kReasonRedirect, route().redirect.status, {}, scratch_);
     case config::Route::Action::kDirectResponse:
-      return Answer(route().direct.status, route().direct.body, {});
+      return Answer(kReasonDirectResponse, route().direct.status, route().direct.body, {});
   }
 }
 
-void Router::Answer(uint16_t status, absl::string_view body, absl::string_view location) {
+void Router::Answer(absl::string_view reason, uint16_t status, absl::string_view body,
+                    absl::string_view location) {
   phase_ = Phase::kResponding;
   local_head_.Clear();
   local_head_.status = status;
@@ -106,6 +108,8 @@ void Router::Answer(uint16_t status, absl::string_view body, absl::string_view l
   }
   if (!location.empty()) local_head_.headers.Add(HeaderId::kLocation, location);
   ApplyResponseChanges(context_.choice, nullptr, local_head_);
+  local_head_.headers.AddBorrowed(HeaderId::kCountersignReason, reason);
+  info_.reason = reason;
   info_.first_byte = dispatcher_.now();
   const bool end = !may_have_body || body.empty() || head_->is_head();
   const uint64_t request = request_;

@@ -77,6 +77,7 @@ struct RequestContext {
 struct RequestInfo {
   ResponseFlags flags;
   uint32_t attempts = 0;
+  absl::string_view reason;        // of an answer that the route itself gives; static
   upstream::Host* host = nullptr;  // of the last attempt; held until Reset
   const upstream::Cluster* cluster = nullptr;
   net::Address upstream_remote;
@@ -140,7 +141,8 @@ class Router final {
   // In the order in which they come.
   void CountFault(upstream::RequestEvent fault);
   void AfterDelay();
-  void Answer(uint16_t status, absl::string_view body, absl::string_view location);
+  void Answer(absl::string_view reason, uint16_t status, absl::string_view body,
+              absl::string_view location);
   void Forward();
   bool PrepareHead();  // false: it was answered
   void StartTry();

@@ -331,8 +331,10 @@ TEST_F(RouterTest, RedirectsAndDirectResponsesNeedNoEndpoint) {
   EXPECT_THAT(downstream_.headers, HasSubstr("location: https://"));
   EXPECT_THAT(downstream_.headers, HasSubstr("/x?y"));
   EXPECT_THAT(downstream_.headers, HasSubstr("x-a: 1"));
+  EXPECT_THAT(downstream_.headers, HasSubstr("x-countersign-reason: redirect"));
   EXPECT_TRUE(downstream_.complete);
   EXPECT_EQ(router_->info().attempts, 0u);
+  EXPECT_EQ(router_->info().reason, kReasonRedirect);
 
   route_.action = config::Route::Action::kDirectResponse;
   route_.direct = {.status = 418, .body = "teapot"};
@@ -340,6 +342,8 @@ TEST_F(RouterTest, RedirectsAndDirectResponsesNeedNoEndpoint) {
   Start();
   EXPECT_EQ(downstream_.status, 418);
   EXPECT_EQ(downstream_.body, "teapot");
+  EXPECT_THAT(downstream_.headers, HasSubstr("x-countersign-reason: direct_response"));
+  EXPECT_EQ(router_->info().reason, kReasonDirectResponse);
   EXPECT_THAT(downstream_.headers, HasSubstr("content-length: 6"));
   Fill("HEAD");
   Start();
