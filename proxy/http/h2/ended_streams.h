@@ -8,16 +8,16 @@
 
 namespace countersign::http::h2 {
 
-// One a session. Of DATA on a stream that nghttp2 does not know any more, its user hears nothing,
-// not even that there was some. So the heads of the frames are read here too, on their way to it:
-// nine bytes a frame, nothing of what is in it.
+// One a server's session. Of DATA on a stream that nghttp2 does not know any more, its user hears
+// nothing, not even that there was some. So the heads of the frames are read here too, on their way
+// to it: nine bytes a frame, nothing of what is in it.
 //
 // RFC 9113, section 5.1: after END_STREAM or RST_STREAM of the peer's own, DATA and HEADERS are a
 // fault of the peer's (STREAM_CLOSED). On a stream that we reset they may have been on their way,
 // and are to be passed over.
 class EndedStreams {
  public:
-  // What comes before the first frame: the client's preface, at a server.
+  // What comes before the first frame: the client's preface.
   explicit EndedStreams(size_t preface) : skip_(preface) {}
 
   // `bytes` follow those of the call before. How many of them come before (the rest of) the head of

@@ -69,10 +69,7 @@ class Session::Entry {
 };
 
 Session::Session(Role role, Codec::Owner& owner, const CodecLimits& limits)
-    : owner_(owner),
-      limits_(limits),
-      role_(role),
-      ended_by_peer_(role == Role::kServer ? NGHTTP2_CLIENT_MAGIC_LEN : 0) {
+    : owner_(owner), limits_(limits), role_(role), ended_by_peer_(NGHTTP2_CLIENT_MAGIC_LEN) {
   nghttp2_mem* const memory = MemoryPool::ForThisThread().memory();
   const int result = role == Role::kClient
                          ? nghttp2_session_client_new3(&session_, Callbacks::Table(), this,
@@ -451,7 +448,8 @@ void Session::Receive(Buffer& data, bool end, Instant now) {
   while (!data.empty() && !over_budget_) {
     in_ = data.front();
     const size_t n = in_->size();
-    const size_t rightful = ended_by_peer_.Follow(in_->data(), n);
+    // Servers are not held to it: gRPC's says a call's end twice when it is cancelled as it ends.
+    const size_t rightful = role_ == Role::kServer ? ended_by_peer_.Follow(in_->data(), n) : n;
     ssize_t used = nghttp2_session_mem_recv(session_, in_->data(), rightful);
     in_ = nullptr;
     if (used >= 0 && rightful < n) {

@@ -137,7 +137,7 @@ class Session {
   Instant now_{};
   Instant head_since_ = Instant::max();
   FrameBudget budget_;
-  EndedStreams ended_by_peer_;
+  EndedStreams ended_by_peer_;  // server
   // Those that we reset, the last kMaxForgiven: frames may still be on their way.
   std::vector<int32_t> reset_by_us_;
   uint32_t reset_count_ = 0;

@@ -222,10 +222,7 @@ struct TunnelSession::Callbacks {
 };
 
 TunnelSession::TunnelSession(Role role, Owner& owner, const Limits& limits)
-    : role_(role),
-      owner_(owner),
-      limits_(limits),
-      ended_by_peer_(role == Role::kServer ? NGHTTP2_CLIENT_MAGIC_LEN : 0) {
+    : role_(role), owner_(owner), limits_(limits), ended_by_peer_(NGHTTP2_CLIENT_MAGIC_LEN) {
   // One table of callbacks serves all sessions.
   static nghttp2_session_callbacks* const callbacks = [] {
     nghttp2_session_callbacks* c;
@@ -375,7 +372,7 @@ bool TunnelSession::Receive(Buffer& data, FrameBudget::Instant now) {
   while (!data.empty()) {
     in_ = data.front();
     const size_t n = in_->size();
-    const size_t rightful = ended_by_peer_.Follow(in_->data(), n);
+    const size_t rightful = role_ == Role::kServer ? ended_by_peer_.Follow(in_->data(), n) : n;
     const ssize_t used = nghttp2_session_mem_recv(session_, in_->data(), rightful);
     in_ = nullptr;
     if (used < 0 || rightful < n) {

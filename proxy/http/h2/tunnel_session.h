@@ -107,7 +107,7 @@ class TunnelSession {
   FrameBudget::Instant now_{};
   FrameBudget budget_;
   ReceiveWindows windows_;
-  EndedStreams ended_by_peer_;
+  EndedStreams ended_by_peer_;  // server
   uint32_t active_ = 0;
   bool draining_ = false;
   bool settings_acknowledged_ = false;
