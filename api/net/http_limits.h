@@ -25,6 +25,10 @@ inline constexpr int kMaxMirrors = 8;
 inline constexpr uint32_t kMaxRetries = 20;
 inline constexpr int kMaxStatusCodes = 64;
 
+// Of a message's head. One that was let in must get through to the next proxy, and nghttp2 takes
+// nine frames of 16 KiB for a head and no more.
+inline constexpr uint32_t kMaxHeadKib = 128;
+
 // Of one cluster.
 inline constexpr int kMaxHealthChecks = 8;
 inline constexpr uint32_t kMaxRing = 8 * 1024 * 1024;

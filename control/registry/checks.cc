@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "api/mesh/v1alpha1/mesh.pb.h"
 #include "api/net/address.h"
+#include "api/net/http_limits.h"
 #include "api/spiffe/spiffe_id.h"
 #include "control/registry/route_checks.h"
 #include "control/registry/traffic_policy_checks.h"
@@ -77,7 +78,7 @@ void CheckHttp(const api::HttpSettings& http, FieldChecker* check) {
   time(http.has_idle_timeout(), http.idle_timeout(), "idleTimeout", absl::Milliseconds(1));
   time(http.has_max_connection_duration(), http.max_connection_duration(), "maxConnectionDuration",
        absl::ZeroDuration());
-  check->Range(http.max_request_headers_kb(), "spec.http.maxRequestHeadersKb", 0, 1024);
+  check->Range(http.max_request_headers_kb(), "spec.http.maxRequestHeadersKb", 0, net::kMaxHeadKib);
   check->Range(http.max_headers_count(), "spec.http.maxHeadersCount", 0, 10'000);
   check->Range(http.max_concurrent_streams(), "spec.http.maxConcurrentStreams", 0, 100'000);
 }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "api/net/http_limits.h"
 #include "api/xds/fault.pb.h"
 #include "api/xds/http_connection_manager.pb.h"
 #include "api/xds/http_router.pb.h"
@@ -77,7 +78,7 @@ void FillLimits(const hcm::HttpConnectionManager& in, const std::string& path, F
   if (in.has_max_request_headers_kb()) {
     out->max_header_bytes =
         1024 * check->Number(in.max_request_headers_kb().value(),
-                             absl::StrCat(path, ".max_request_headers_kb"), 1, 1024);
+                             absl::StrCat(path, ".max_request_headers_kb"), 1, net::kMaxHeadKib);
   }
   if (common.has_max_headers_count()) {
     out->max_headers = check->Number(

@@ -89,7 +89,7 @@ TEST(HttpTranslationTest, WhatIsNotHonouredIsNamed) {
   EXPECT_THAT(Why("stream_idle_timeout {}"), HasSubstr("stream_idle_timeout: must be 1 ms"));
   EXPECT_THAT(Why("request_headers_timeout {}"), HasSubstr("request_headers_timeout"));
   EXPECT_THAT(Why("max_request_headers_kb { value: 2000 }"),
-              HasSubstr("max_request_headers_kb: must be 1 to 1024"));
+              HasSubstr("max_request_headers_kb: must be 1 to 128"));
   EXPECT_THAT(Why("common_http_protocol_options { max_headers_count { value: 0 } }"),
               HasSubstr("max_headers_count"));
   EXPECT_THAT(Why("common_http_protocol_options { max_requests_per_connection { value: 1 } }"),

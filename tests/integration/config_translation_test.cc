@@ -121,7 +121,7 @@ kind: Mesh
 metadata: {name: m}
 spec:
   http: {requestHeadersTimeout: 1ms, streamIdleTimeout: 8784h, idleTimeout: 8784h, maxConnectionDuration: 0s,
-         maxRequestHeadersKb: 1024, maxHeadersCount: 10000, maxConcurrentStreams: 100000, forwardClientCert: NONE}
+         maxRequestHeadersKb: 128, maxHeadersCount: 10000, maxConcurrentStreams: 100000, forwardClientCert: NONE}
   tracing: {randomSamplingPercentage: 100}
 ---
 apiVersion: countersign.dev/v1alpha1

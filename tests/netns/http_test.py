@@ -3,7 +3,7 @@
 import json
 import time
 
-from tests.support import http_callers, netns_test, tunnel_ends, websocket
+from tests.support import http2, http_callers, netns_test, pod_socket, tunnel_ends, websocket
 from tests.support.http_mesh import APP, GRPC, PYTHON, WEBSOCKET, HttpMesh
 from tests.support.mesh import publish, wait_for
 from tests.support.packets import Capture
@@ -198,6 +198,17 @@ class GrpcTest(HttpMesh):
     def test_a_refusal_of_the_proxy_is_a_grpc_status_with_words(self):
         result = self.grpc('gone:80', 'call', 0, 0, 5000)
         self.assertRegex(result.stdout, r'^14 .*7999', 'UNAVAILABLE with a sentence')
+
+    def test_a_deadline_that_all_notice_at_once_is_deadline_exceeded(self):
+        message = b'\x00\x00\x00\x00\x03\x28\xb8\x17'  # EchoRequest{delay_ms: 3000}
+        client = http2.Client(pod_socket.connect(self.client, self.mesh.services['rpc'].ipv4, GRPC))
+        for timeout in ('1n', '2m', '20000u', '50m') * 4:
+            stream = client.ask(http2.request('/countersign.test.v1.Echo/Unary', 'POST', 'rpc', content_type='application/grpc', te='trailers',
+                                              grpc_timeout=timeout), end_stream=False)
+            client.data(stream, message, end_stream=True)
+            response = client.wait(stream)
+            self.assertEqual({**response.headers, **response.trailers}.get('grpc-status'), '4', response.heads)
+        client.close()
 
     def test_grpc_statuses_are_counted(self):
         def counted():

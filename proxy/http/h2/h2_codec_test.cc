@@ -3,6 +3,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "api/net/http_limits.h"
 #include "gtest/gtest.h"
 #include "proxy/buffer/byte_stream.h"
 #include "proxy/http/h2/h2_client_codec.h"
@@ -322,6 +323,24 @@ TEST_F(H2CodecTest, AHeadThatIsTooLargeIsAnswered431) {
   Get(next, "/");
   Run();
   EXPECT_EQ(requests_.requests.size(), 1u);
+}
+
+TEST_F(H2CodecTest, AHeadAsLargeAsTheLimitsAllowPasses) {
+  H2ServerCodec server(requests_, {.max_header_bytes = net::kMaxHeadKib * 1024});
+  H2ClientCodec client(owner_, {});
+  Call call;
+  call.stream = client.NewStream(call);
+  RequestHead head;
+  FillRequest(head, "GET", "/");
+  // No Huffman code makes these shorter.
+  for (int i = 0; i < 6; ++i) head.headers.Add(absl::StrCat("x-", i), std::string(21'000, '\\'));
+  call.stream->SendHeaders(head, true);
+  Converse(client, server);
+  ASSERT_EQ(requests_.requests.size(), 1u);
+  EXPECT_GT(last().headers.size(), 126'000u);
+  last().Respond(200, "hello");
+  Converse(client, server);
+  EXPECT_EQ(call.status, 200);
 }
 
 TEST_F(H2CodecTest, StreamsAboveTheLastOneOfGoawayAreSafeToRepeat) {
