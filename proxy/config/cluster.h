@@ -102,7 +102,9 @@ struct OutlierDetection {
 
 // Of one worker each.
 struct CircuitBreakers {
-  uint32_t max_connections = 1024;
+  // As many as the proxy takes itself, where Envoy has 1024 each: nobody expects of a mesh that it
+  // refuses a database's 1025th client.
+  uint32_t max_connections = 1024 * 64;
   uint32_t max_pending_requests = 1024;
   uint32_t max_requests = 1024 * 64;
   uint32_t max_retries = 3;
