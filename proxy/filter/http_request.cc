@@ -84,6 +84,10 @@ bool HttpRequest::Clean(RequestHead& head) {
     head.protocol = http2 ? http::Protocol::kHttp2 : http::Protocol::kHttp11;
   }
   StripClaims(head.headers);
+  // HTTP/1.0 need not say it (RFC 9112, section 3.2), HTTP/2 must.
+  if (head.authority.empty()) {
+    head.authority = head.headers.Store(connection_->options_.destination.ToString());
+  }
   path_ = head.path;
   if (head.path.empty() || head.path == "*") return true;  // CONNECT; OPTIONS for the whole server
   const http::NormalisedPath normal =
@@ -189,8 +193,10 @@ void HttpRequest::OnResponse(http::ResponseHead& head, bool end) {
   status_ = head.status;
   // An endpoint that does not switch protocols answers as to any request.
   if (tunnel_) tunnel_ = status_ == 101 || (stream_->request().is_connect() && status_ / 100 == 2);
-  if (connection_->options_.inbound && router_.info().attempts > 0)
+  // Those of an application.
+  if (router_.info().attempts > 0 && (connection_->options_.inbound || !router_.info().sidecar)) {
     StripSidecarsWords(head.headers);
+  }
   if (grpc_ && end) ReadGrpcStatus(head.headers);  // trailers only
   grpc_answer_ = grpc_ && http::IsGrpc(head.headers);
   reason_ = router_.info().reason;

@@ -184,6 +184,7 @@ void Router::OnReady(http::ClientStream& stream,
                      const upstream::UpstreamConnectionInfo& connection) {
   info_.upstream_remote = connection.remote;
   info_.upstream_peer = connection.peer;
+  info_.sidecar = connection.peer != nullptr && SpeaksMeshHttp(info_.host->endpoint);
   const std::optional<std::chrono::milliseconds> left = deadlines_.call_left();
   if (left.has_value() &&
       *left != http::ParseGrpcTimeout(head_->headers.Get(HeaderId::kGrpcTimeout))) {
@@ -232,8 +233,8 @@ void Router::OnResponseHead(http::ResponseHead& head, bool end) {
     ReportGrpcOutcome(head.headers);
   }
   // Only a sidecar can say it: the far one takes these words away from its application's answers.
-  const bool unreached = info_.upstream_peer != nullptr &&
-                         NeverReachedApplication(head.headers.Get(HeaderId::kCountersignFlags));
+  const bool unreached =
+      info_.sidecar && NeverReachedApplication(head.headers.Get(HeaderId::kCountersignFlags));
   const bool again = !tunnel_ && (retry_.Wants(head.status, grpc_status) ||
                                   (unreached && retry_.Wants(TryFailure::kConnect)));
   if (TryAgain(again)) return;

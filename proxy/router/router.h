@@ -82,6 +82,7 @@ struct RequestInfo {
   const upstream::Cluster* cluster = nullptr;
   net::Address upstream_remote;
   std::shared_ptr<const spiffe::PeerSvid> upstream_peer;
+  bool sidecar = false;  // whose HTTP it is that the last attempt met; else an application's own
   http::Instant first_byte{};       // of the response's head
   http::Instant attempt_started{};  // of the last attempt
 };

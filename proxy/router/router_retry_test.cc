@@ -348,5 +348,26 @@ TEST_F(RouterRetryTest, ATryThatTakesTooLongEndsTheRequestWhereThePolicyNamesNot
   ASSERT_TRUE(RunUntil([&] { return exchange.ends == 1; }));  // and is cancelled
 }
 
+TEST_F(RouterRetryTest, OnlyASidecarIsBelievedThatNothingReachedItsApplication) {
+  SetSecret();
+  // An application behind a tunnel: the peer is known, and the answer is the application's own.
+  TestServer::Options options;
+  options.tls = ServerTls(upstream::testing::kTheirId, "h2");
+  options.tunnel = true;
+  TestServer server(dispatcher_, options);
+  server.status = 503;
+  server.headers = {{"x-countersign-flags", "UF"}};
+  auto cluster = AddCluster("main", std::vector<net::Address>{});
+  config::Endpoint endpoint = MeshEndpoint(*net::Address::Parse("10.9.8.7:80"));
+  endpoint.transport = config::EndpointTransport::kHbone;
+  endpoint.tunnel = server.address();
+  cluster->endpoints = {endpoint};
+  Start();
+  ASSERT_TRUE(FinishWithRetries());
+  EXPECT_EQ(downstream_.status, 503);
+  EXPECT_NE(router_->info().upstream_peer, nullptr);
+  EXPECT_EQ(server.requests(), 1u);
+}
+
 }  // namespace
 }  // namespace countersign::router

@@ -34,6 +34,18 @@ TEST(WorkerHttpTest, RequestsTravelOneByOneOnAKeptConnection) {
   EXPECT_NE(pair.ServerStats().find(kClientId), std::string::npos);
 }
 
+TEST(WorkerHttpTest, ARequestThatNamesNoHostGoesToTheAddressThatWasCalled) {
+  Application application(HttpServer(Mirror));
+  HttpPair pair(application.address());
+  const int fd = pair.Connect();
+  HttpReader reader(fd);
+  ASSERT_TRUE(WriteAll(fd, "GET /old HTTP/1.0\r\n\r\n"));
+  const HttpMessage response = reader.Read();
+  EXPECT_EQ(response.status(), 200) << response.start_line << response.headers << response.body;
+  EXPECT_EQ(response.body.find("GET /old HTTP/1.1\nhost: "), 0u) << response.body;
+  close(fd);
+}
+
 TEST(WorkerHttpTest, TheApplicationLearnsWhoCallsAndNothingThatTheCallerClaims) {
   Application application(HttpServer(Mirror));
   HttpPair pair(application.address());
