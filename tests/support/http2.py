@@ -1,7 +1,9 @@
 """An HTTP/2 client that does exactly what it is told, also what no client may do. Over any socket."""
 
-import socket
+import select
+import ssl
 import struct
+import threading
 import time
 
 from tests.support import hpack
@@ -56,10 +58,14 @@ class Response:
 
 
 class Client:
-    """`sock` is connected. Answers SETTINGS and PING by itself, and gives windows back unless `greedy` is False."""
+    """`sock` is connected. Answers SETTINGS and PING by itself, and gives windows back unless `greedy` is False. One thread
+    may send while another receives."""
 
     def __init__(self, sock, timeout=10.0, greedy=True, preface=True, initial_settings=None):
         self.socket = sock
+        self.socket.setblocking(False)
+        self._using = threading.Lock()  # TLS is one thread's at a time
+        self._sending = threading.Lock()  # frames go out whole
         self.timeout = timeout
         self.greedy = greedy
         self.goaway = None  # (last stream, error code, words)
@@ -77,12 +83,28 @@ class Client:
 
     # Sending.
 
+    def _try(self, use, deadline, writing=False):
+        """What `use()` of the socket says once that is possible."""
+        while True:
+            try:
+                with self._using:
+                    return use()
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError from None
+                select.select([] if writing else [self.socket], [self.socket] if writing else [], [], left)
+
     def send(self, data):
+        deadline = time.monotonic() + self.timeout
+        left = memoryview(data)
         try:
-            self.socket.sendall(data)
-        except (BrokenPipeError, ConnectionResetError, OSError) as e:
-            if isinstance(e, socket.timeout):
-                raise
+            with self._sending:
+                while left:
+                    left = left[self._try(lambda: self.socket.send(left), deadline, writing=True):]
+        except TimeoutError:
+            raise
+        except OSError:
             self.closed = True
 
     def send_frame(self, kind, flags, stream, payload=b''):
@@ -112,18 +134,12 @@ class Client:
             if left <= 0 or self.closed and not self._buffer:
                 return bool(until())
             while not self._take_frame():
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return bool(until())
-                self.socket.settimeout(left)
                 try:
-                    more = self.socket.recv(65536)
+                    more = self._try(lambda: self.socket.recv(65536), deadline)
                 except TimeoutError:
                     return bool(until())
-                except OSError:
+                except (OSError, ValueError):  # closed by the other thread
                     more = b''
-                finally:
-                    self.socket.settimeout(self.timeout)
                 if not more:
                     self.closed = True
                     self._buffer = b''
