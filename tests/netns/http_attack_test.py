@@ -414,7 +414,9 @@ class Http2Attacks:
             with self.subTest(what):
                 sent, client = self.flood(lambda n: http2.frame(http2.HEADERS, http2.END_HEADERS, 2 * n + 1, block) + poison(2 * n + 1),
                                           count=50_000, batch=50)
-                self.assert_ended(sent, client, 10_000)
+                # More is on its way by then than was taken: the last stream that was is in GOAWAY.
+                self.assert_ended(sent, client, 50_000)
+                self.assertLess(client.goaway[0] if client.goaway else 0, 2 * 10_000)
                 client.close()
 
     def test_19_a_flood_of_pings_is_ended(self):
