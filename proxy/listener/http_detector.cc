@@ -63,4 +63,10 @@ Detected DetectPreface(absl::string_view bytes) {
   return bytes.size() >= kPreface.size() ? Detected::kHttp2 : Detected::kNeedMore;
 }
 
+Detected Detect(absl::string_view bytes, bool declared, bool end) {
+  const Detected detected = declared ? DetectPreface(bytes) : DetectHttp(bytes);
+  if (detected != Detected::kNeedMore || !end) return detected;
+  return declared ? Detected::kHttp1 : Detected::kOther;
+}
+
 }  // namespace countersign::listener

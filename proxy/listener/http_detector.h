@@ -31,6 +31,10 @@ Detected DetectHttp(absl::string_view bytes);
 // The same where HTTP is spoken for sure: kHttp1 for all that is not the preface of HTTP/2.
 Detected DetectPreface(absl::string_view bytes);
 
+// The one or the other: `declared` says that HTTP is spoken for sure. With `end` nothing follows
+// `bytes`, and the answer is not kNeedMore: what has only begun is HTTP/1 where HTTP is declared.
+Detected Detect(absl::string_view bytes, bool declared, bool end);
+
 }  // namespace countersign::listener
 
 #endif  // COUNTERSIGN_PROXY_LISTENER_HTTP_DETECTOR_H_

@@ -80,5 +80,16 @@ TEST(HttpDetectorTest, AnEndlessTargetIsLeftToTheCodec) {
   EXPECT_EQ(DetectHttp(line.substr(0, 4000)), Detected::kNeedMore);
 }
 
+TEST(HttpDetectorTest, AtTheEndWhatHasOnlyBegunIsDecidedByDeclaration) {
+  for (const char* begun : {"", "GE", "PRI * HT"}) {
+    EXPECT_EQ(Detect(begun, /*declared=*/false, /*end=*/false), Detected::kNeedMore) << begun;
+    EXPECT_EQ(Detect(begun, /*declared=*/false, /*end=*/true), Detected::kOther) << begun;
+    EXPECT_EQ(Detect(begun, /*declared=*/true, /*end=*/true), Detected::kHttp1) << begun;
+  }
+  EXPECT_EQ(Detect("PRI * HT", /*declared=*/true, /*end=*/false), Detected::kNeedMore);
+  EXPECT_EQ(Detect("hello world", /*declared=*/true, /*end=*/false), Detected::kHttp1);
+  EXPECT_EQ(Detect("hello world", /*declared=*/false, /*end=*/false), Detected::kOther);
+}
+
 }  // namespace
 }  // namespace countersign::listener

@@ -189,9 +189,8 @@ void InboundConnection::Decide() {
 
 // HTTP, by declaration or by its first bytes, goes request by request; anything else untouched.
 void InboundConnection::DecidePlaintext(absl::string_view bytes) {
-  const bool declared = config::DeclaresHttp(policy().protocol);
   if (policy().protocol == AppProtocol::kTcp) return LetThrough();
-  switch (declared ? listener::DetectPreface(bytes) : listener::DetectHttp(bytes)) {
+  switch (listener::Detect(bytes, config::DeclaresHttp(policy().protocol), seen_end_)) {
     case Detected::kHttp1:
       return ServeHttp(http::Protocol::kHttp11);
     case Detected::kHttp2:
@@ -199,9 +198,6 @@ void InboundConnection::DecidePlaintext(absl::string_view bytes) {
     case Detected::kOther:
       return LetThrough();
     case Detected::kNeedMore:
-      if (seen_end_) {
-        return declared ? ServeHttp(http::Protocol::kHttp11) : LetThrough();
-      }
       if (!seen_.empty() && !timer_.armed()) timer_.Arm(env_.settings().handshake_timeout);
   }
 }

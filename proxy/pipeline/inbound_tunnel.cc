@@ -231,9 +231,7 @@ void InboundStream::Sniff() {
 
 void InboundStream::Decide() {
   std::string copy;
-  const absl::string_view bytes = seen_.View(&copy);
-  const bool declared = config::DeclaresHttp(policy().protocol);
-  switch (declared ? listener::DetectPreface(bytes) : listener::DetectHttp(bytes)) {
+  switch (listener::Detect(seen_.View(&copy), config::DeclaresHttp(policy().protocol), seen_end_)) {
     case Detected::kHttp1:
       return ServeHttp(http::Protocol::kHttp11);
     case Detected::kHttp2:
@@ -241,7 +239,6 @@ void InboundStream::Decide() {
     case Detected::kOther:
       return Splice();
     case Detected::kNeedMore:
-      if (seen_end_) return declared ? ServeHttp(http::Protocol::kHttp11) : Splice();
       timer_.Arm(env_.settings().handshake_timeout);
   }
 }

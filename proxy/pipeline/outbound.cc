@@ -138,8 +138,7 @@ void OutboundConnection::Sniff(const config::Destination& destination) {
 
 void OutboundConnection::Decide() {
   std::string copy;
-  const absl::string_view bytes = seen_.View(&copy);
-  switch (http_for_sure_ ? listener::DetectPreface(bytes) : listener::DetectHttp(bytes)) {
+  switch (listener::Detect(seen_.View(&copy), http_for_sure_, seen_end_)) {
     case Detected::kHttp1:
       return ServeHttp(http::Protocol::kHttp11);
     case Detected::kHttp2:
@@ -147,7 +146,6 @@ void OutboundConnection::Decide() {
     case Detected::kOther:
       return GoOnAsTcp();
     case Detected::kNeedMore:
-      if (seen_end_) return http_for_sure_ ? ServeHttp(http::Protocol::kHttp11) : GoOnAsTcp();
       sniff_timer_.Arm(kHalfALine);
   }
 }
