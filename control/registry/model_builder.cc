@@ -406,16 +406,16 @@ class Model::Builder {
     const auto by_name = [](const auto& a, const auto& b) {
       return std::tie(a.ns, a.name) < std::tie(b.ns, b.name);
     };
+    const auto by_age = [](const auto& a, const auto& b) {
+      return std::tie(a.created, a.ns, a.name) < std::tie(b.created, b.ns, b.name);
+    };
     std::sort(model_.workloads_.begin(), model_.workloads_.end(), by_name);
     std::sort(model_.services_.begin(), model_.services_.end(), by_name);
     model_.workload_by_key_.reserve(model_.workloads_.size());
     model_.workload_by_address_.reserve(model_.workloads_.size());
     model_.service_by_key_.reserve(model_.services_.size());
     model_.service_by_ip_.reserve(model_.services_.size());
-    std::sort(model_.peer_authentications_.begin(), model_.peer_authentications_.end(),
-              [](const PeerAuthentication& a, const PeerAuthentication& b) {
-                return std::tie(a.created, a.ns, a.name) < std::tie(b.created, b.ns, b.name);
-              });
+    std::sort(model_.peer_authentications_.begin(), model_.peer_authentications_.end(), by_age);
     for (const Workload& workload : model_.workloads_) {
       model_.workload_by_key_[workload.Key()] = &workload;
       for (const auto& [key, value] : workload.labels) {
@@ -438,9 +438,6 @@ class Model::Builder {
         model_.services_by_label_[LabelKey(service.ns, key, value)].push_back(&service);
       }
     }
-    const auto by_age = [](const auto& a, const auto& b) {
-      return std::tie(a.created, a.ns, a.name) < std::tie(b.created, b.ns, b.name);
-    };
     std::sort(model_.routes_.begin(), model_.routes_.end(), by_age);
     std::sort(model_.traffic_policies_.begin(), model_.traffic_policies_.end(), by_age);
     for (const HttpRoute& route : model_.routes_) {

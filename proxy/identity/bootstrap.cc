@@ -2,8 +2,6 @@
 
 #include <fcntl.h>
 #include <openssl/crypto.h>
-#include <openssl/err.h>
-#include <openssl/pem.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -13,6 +11,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "api/spiffe/pem_certificates.h"
 
 namespace countersign::identity {
 namespace {
@@ -59,18 +58,16 @@ absl::StatusOr<std::shared_ptr<const spiffe::BundleSet>> ReadTrustBundle(
   }
   spiffe::BundleSet::Bundle bundle;
   bundle.trust_domain = trust_domain;
-  spiffe::BioPtr bio(BIO_new_mem_buf(pem->data(), static_cast<int>(pem->size())));
-  while (spiffe::X509Ptr cert{PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)}) {
+  const spiffe::PemCertificates read = spiffe::ReadPemCertificates(*pem);
+  for (const spiffe::X509Ptr& certificate : read.certificates) {
     uint8_t* der = nullptr;
-    const int size = i2d_X509(cert.get(), &der);
+    const int size = i2d_X509(certificate.get(), &der);
     if (size > 0) {
       bundle.authorities_der.emplace_back(reinterpret_cast<const char*>(der), size);
       OPENSSL_free(der);
     }
   }
-  const bool clean_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
-  ERR_clear_error();
-  if (!clean_end || bundle.authorities_der.empty()) {
+  if (read.damaged || bundle.authorities_der.empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat("the trust bundle ", path,
                      bundle.authorities_der.empty() ? " holds no PEM certificate" : " is damaged",

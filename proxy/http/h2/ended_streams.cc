@@ -1,19 +1,11 @@
 #include "proxy/http/h2/ended_streams.h"
 
+#include <nghttp2/nghttp2.h>
+
 #include <algorithm>
 #include <cstring>
 
 namespace countersign::http::h2 {
-
-namespace {
-
-// RFC 9113, section 6.
-constexpr uint8_t kData = 0;
-constexpr uint8_t kHeaders = 1;
-constexpr uint8_t kRstStream = 3;
-constexpr uint8_t kEndStream = 1;
-
-}  // namespace
 
 size_t EndedStreams::Follow(const uint8_t* bytes, size_t n) {
   for (size_t at = 0;;) {
@@ -41,14 +33,15 @@ size_t EndedStreams::Follow(const uint8_t* bytes, size_t n) {
 
 bool EndedStreams::Judge(const uint8_t* head) {
   const uint8_t type = head[3];
-  const bool message = type == kData || type == kHeaders;
-  if (!message && type != kRstStream) return true;
+  const bool message = type == NGHTTP2_DATA || type == NGHTTP2_HEADERS;
+  if (!message && type != NGHTTP2_RST_STREAM) return true;
   const uint32_t stream = static_cast<uint32_t>(head[5] & 0x7f) << 24 |
                           static_cast<uint32_t>(head[6]) << 16 |
                           static_cast<uint32_t>(head[7]) << 8 | head[8];
   uint32_t& slot = streams_[Slot(stream)];
   if (message && slot == stream && stream != 0) return false;
-  if ((!message || (head[4] & kEndStream) != 0) && slot != (stream | kForgiven)) slot = stream;
+  if ((!message || (head[4] & NGHTTP2_FLAG_END_STREAM) != 0) && slot != (stream | kForgiven))
+    slot = stream;
   return true;
 }
 
